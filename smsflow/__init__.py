@@ -1,0 +1,1 @@
+"""smsflow: conversations by SMS."""

@@ -1,0 +1,1 @@
+"""The pure core: no socket, file, clock, thread, randomness, environment or logging."""
