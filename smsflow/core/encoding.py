@@ -1,0 +1,244 @@
+"""How a text becomes octets on the air, and octets a text.
+
+Here live the GSM 7-bit alphabet with its extension table (3GPP TS 23.038 §6.2.1), UCS-2, the arithmetic of
+segments, and the reading of SMPP's `data_coding`. User data headers are not here (`smpp.segments`), nor is
+anything that knows a PDU.
+
+    >>> encode("R 1 1 2")
+    (<Coding.GSM: 0>, b'R 1 1 2')
+    >>> segments("Құттықтаймыз!"), segments("€" * 81)
+    (1, 2)
+
+Septets travel unpacked, one in each octet, as SMPP carries them. Reading never raises: what a phone or a
+message centre sent is shown as well as it can be, and the caller keeps the octets.
+"""
+
+from __future__ import annotations
+
+import codecs
+from enum import Enum
+from typing import Final
+
+__all__ = [
+    "Coding",
+    "decode",
+    "decode_gsm",
+    "decode_ucs2",
+    "encode",
+    "encode_gsm",
+    "is_gsm",
+    "segments",
+    "split",
+]
+
+
+class Coding(Enum):
+    """How a text is written on the air; the value is SMPP's `data_coding` (SMPP v3.4 §5.2.19)."""
+
+    GSM = 0
+    UCS2 = 8
+
+
+ESCAPE: Final = 0x1B
+
+# 3GPP TS 23.038 §6.2.1, the default alphabet, in the order of its codes. Code 0x1B is the escape.
+_DEFAULT: Final = (
+    "@£$¥èéùìòÇ\nØø\rÅå"
+    "Δ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ"
+    " !\"#¤%&'()*+,-./"
+    "0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNO"
+    "PQRSTUVWXYZÄÖÑÜ§"
+    "¿abcdefghijklmno"
+    "pqrstuvwxyzäöñüà"
+)
+# 3GPP TS 23.038 §6.2.1.1, the extension table: what stands after the escape.
+_EXTENSION: Final = {
+    0x0A: "\f",
+    0x14: "^",
+    0x28: "{",
+    0x29: "}",
+    0x2F: "\\",
+    0x3C: "[",
+    0x3D: "~",
+    0x3E: "]",
+    0x40: "|",
+    0x65: "€",
+}
+_UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
+# "A receiving entity which does not understand the meaning of this escape mechanism shall display it as a
+# space character" (3GPP TS 23.038 §6.2.1, note 1).
+_READ: Final = _DEFAULT.replace("\x1b", " ") + _UNKNOWN * 128
+_WRITE: Final = {ord(character): code for code, character in enumerate(_DEFAULT) if code != ESCAPE} | {
+    ord(character): f"\x1b{chr(code)}" for code, character in _EXTENSION.items()
+}
+_EXTENDED: Final = frozenset(_EXTENSION.values())
+_CHARACTERS: Final = frozenset(map(chr, _WRITE))
+
+# One text alone, and each part of a long one, in octets as SMPP carries them: 160 and 153 septets unpacked,
+# 70 and 67 UCS-2 characters (3GPP TS 23.040 §9.2.3.24.1: the header of a part takes 6 of 140 octets).
+_ALONE: Final = {Coding.GSM: 160, Coding.UCS2: 140}
+_PART: Final = {Coding.GSM: 153, Coding.UCS2: 134}
+
+
+def is_gsm(text: str) -> bool:
+    """Whether every character of `text` is in the GSM 7-bit alphabet or its extension table."""
+    return _CHARACTERS.issuperset(text)
+
+
+def encode_gsm(text: str) -> bytes:
+    """Return `text` in the GSM 7-bit alphabet, unpacked, two octets for a character of the extension table.
+
+    Raises:
+        ValueError: a character is in neither table; ask `is_gsm` first.
+    """
+    if not is_gsm(text):
+        raise ValueError("a character is not in the GSM 7-bit alphabet")
+    return text.translate(_WRITE).encode("latin-1")
+
+
+def decode_gsm(octets: bytes) -> str:
+    """Return the text of unpacked GSM 7-bit `octets`; an octet above 0x7F becomes U+FFFD."""
+    if ESCAPE not in octets:
+        return codecs.charmap_decode(octets, "replace", _READ)[0]
+    first, *rest = octets.split(b"\x1b")
+    return codecs.charmap_decode(first, "replace", _READ)[0] + _decode_escaped(rest)
+
+
+def _decode_escaped(pieces: list[bytes]) -> str:
+    """Return the text of the `pieces` that each stood after an escape."""
+    text: list[str] = []
+    for piece in pieces:
+        extended = _EXTENSION.get(piece[0]) if piece else " "
+        # "In the event that an MS receives a code where a symbol is not represented in the above table then
+        # the MS shall display either the character shown in the main default 7 bit table …"
+        plain = piece if extended is None else piece[1:]
+        text.append((extended or "") + codecs.charmap_decode(plain, "replace", _READ)[0])
+    return "".join(text)
+
+
+def decode_ucs2(octets: bytes) -> str:
+    """Return the text of UCS-2 `octets`: big-endian unless a byte order mark says otherwise.
+
+    Surrogate pairs are read as phones write them, a lone surrogate becomes U+FFFD, and an odd last octet is
+    left out.
+    """
+    whole = octets[: len(octets) & ~1]
+    if whole[:2] == codecs.BOM_UTF16_LE:
+        return whole[2:].decode("utf-16-le", "replace")
+    if whole[:2] == codecs.BOM_UTF16_BE:
+        whole = whole[2:]
+    return whole.decode("utf-16-be", "replace")
+
+
+def encode(text: str, coding: Coding | None = None) -> tuple[Coding, bytes]:
+    """Return `text` in `coding`, or in the cheaper one that can carry it, as one run of octets.
+
+    A lone surrogate, which no phone can show, is written as a question mark.
+
+    Raises:
+        ValueError: `coding` is GSM, and a character is not in its alphabet.
+    """
+    if coding is Coding.GSM:
+        return Coding.GSM, encode_gsm(text)
+    if coding is None and is_gsm(text):
+        return Coding.GSM, text.translate(_WRITE).encode("latin-1")
+    return Coding.UCS2, text.encode("utf-16-be", "replace")
+
+
+def split(text: str, coding: Coding | None = None) -> tuple[bytes, ...]:
+    """Return the octets of each part of `text`, without user data headers; one part if it fits alone.
+
+    No part ends inside an escape pair or a surrogate pair. Shape: at least one part; an empty text is one
+    empty part. `coding` as in `encode`.
+    """
+    coding, octets = encode(text, coding)
+    if len(octets) <= _ALONE[coding]:
+        return (octets,)
+    parts: list[bytes] = []
+    start = 0
+    while start < len(octets):
+        end = _find_cut(coding, octets, start + _PART[coding])
+        parts.append(octets[start:end])
+        start = end
+    return tuple(parts)
+
+
+def _find_cut(coding: Coding, octets: bytes, end: int) -> int:
+    """Return the last place at or before `end` where `octets` may be cut."""
+    if end >= len(octets):
+        return len(octets)
+    if coding is Coding.GSM:
+        return end - 1 if octets[end - 1] == ESCAPE else end
+    return end - 2 if 0xD8 <= octets[end - 2] <= 0xDB else end
+
+
+def segments(text: str) -> int:
+    """Return how many SMS `text` takes: `len(split(text))`, without building the parts where it can."""
+    if is_gsm(text):
+        if not _EXTENDED.isdisjoint(text):
+            return len(split(text))
+        alone, part = 160, 153
+    else:
+        if max(text) > "\uffff":
+            return len(split(text))
+        alone, part = 70, 67
+    return 1 if len(text) <= alone else -(-len(text) // part)
+
+
+def decode(data_coding: int, octets: bytes) -> str:
+    """Return the text of `octets` by `data_coding`; lossy where it must be, and never an exception.
+
+    0 is the GSM alphabet; the other values below 0x10 are SMPP v3.4 §5.2.19; those above are read by
+    3GPP TS 23.038 §4 (message classes, message waiting).
+    """
+    name = _NAMED.get(data_coding)
+    if name is not None:
+        return octets.decode(name, "replace")
+    alphabet = _find_alphabet(data_coding)
+    if alphabet == _UCS2_BITS:
+        return decode_ucs2(octets)
+    # An octet above 0x7F cannot be an unpacked septet: this message centre means something else by its
+    # default alphabet, most often UTF-8 or Latin 1.
+    if alphabet == _GSM_BITS and octets.isascii():
+        return decode_gsm(octets)
+    return _decode_eight_bit(octets)
+
+
+_GSM_BITS, _EIGHT_BITS, _UCS2_BITS = range(3)
+_NAMED: Final = {
+    0x03: "latin-1",
+    0x05: "shift_jis",
+    0x06: "iso8859-5",
+    0x07: "iso8859-8",
+    0x0A: "iso2022_jp",
+} | {
+    0x0D: "euc_jp",
+    0x0E: "euc_kr",
+}
+# SMPP v3.4 §5.2.19: 0 is the message centre's default, 8 is UCS-2; 1, 2, 4 and 9 are IA5 and octets.
+_SMPP_ALPHABETS: Final = {0x00: _GSM_BITS, 0x08: _UCS2_BITS}
+
+
+def _find_alphabet(data_coding: int) -> int:
+    """Return which alphabet `data_coding` names, by SMPP below 0x10 and by 3GPP TS 23.038 §4 above."""
+    group = data_coding >> 4
+    if group == 0:
+        return _SMPP_ALPHABETS.get(data_coding, _EIGHT_BITS)
+    if group <= 0x7:  # §4, general data coding: bits 3 and 2 name the alphabet, 3 is reserved
+        return (_GSM_BITS, _EIGHT_BITS, _UCS2_BITS, _EIGHT_BITS)[data_coding >> 2 & 3]
+    if group in (0xC, 0xD):  # §4, message waiting, GSM alphabet
+        return _GSM_BITS
+    if group == 0xE:  # §4, message waiting, UCS-2
+        return _UCS2_BITS
+    if group == 0xF:  # §4, data coding and message class: bit 2 set is 8-bit data
+        return _EIGHT_BITS if data_coding & 0x04 else _GSM_BITS
+    return _EIGHT_BITS
+
+
+def _decode_eight_bit(octets: bytes) -> str:
+    """Return the text of 8-bit `octets`: UTF-8 if they are, else Latin 1, which reads anything."""
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
