@@ -26,6 +26,7 @@ __all__ = [
     "decode_ucs2",
     "encode",
     "encode_gsm",
+    "find_coding",
     "is_gsm",
     "segments",
     "split",
@@ -131,6 +132,11 @@ def decode_ucs2(octets: bytes) -> str:
     return whole.decode("utf-16-be", "replace")
 
 
+def find_coding(text: str) -> Coding:
+    """Return the cheaper coding that can carry `text`."""
+    return Coding.GSM if is_gsm(text) else Coding.UCS2
+
+
 def encode(text: str, coding: Coding | None = None) -> tuple[Coding, bytes]:
     """Return `text` in `coding`, or in the cheaper one that can carry it, as one run of octets.
 
@@ -139,11 +145,10 @@ def encode(text: str, coding: Coding | None = None) -> tuple[Coding, bytes]:
     Raises:
         ValueError: `coding` is GSM, and a character is not in its alphabet.
     """
-    if coding is Coding.GSM:
-        return Coding.GSM, encode_gsm(text)
-    if coding is None and is_gsm(text):
-        return Coding.GSM, text.translate(_WRITE).encode("latin-1")
-    return Coding.UCS2, text.encode("utf-16-be", "replace")
+    chosen = coding or find_coding(text)
+    if chosen is Coding.GSM:
+        return chosen, encode_gsm(text)
+    return chosen, text.encode("utf-16-be", "replace")
 
 
 def split(text: str, coding: Coding | None = None) -> tuple[bytes, ...]:
@@ -152,13 +157,13 @@ def split(text: str, coding: Coding | None = None) -> tuple[bytes, ...]:
     No part ends inside an escape pair or a surrogate pair. Shape: at least one part; an empty text is one
     empty part. `coding` as in `encode`.
     """
-    coding, octets = encode(text, coding)
-    if len(octets) <= _ALONE[coding]:
+    chosen, octets = encode(text, coding)
+    if len(octets) <= _ALONE[chosen]:
         return (octets,)
     parts: list[bytes] = []
     start = 0
     while start < len(octets):
-        end = _find_cut(coding, octets, start + _PART[coding])
+        end = _find_cut(chosen, octets, start + _PART[chosen])
         parts.append(octets[start:end])
         start = end
     return tuple(parts)

@@ -1,0 +1,148 @@
+"""Delivery receipts: what became of a text that a message centre accepted.
+
+A receipt is a deliver_sm or data_sm that says so in its header or its parameters; never by the look of its
+text, for a mother may write anything. Once that is settled, its text (SMPP v3.4 Appendix B, in as many
+spellings as there are vendors) is read for what the parameters leave out.
+
+    >>> read_receipt(DeliverSm(esm_class=4, short_message=b"id:0A1F sub:001 dlvrd:001 stat:DELIVRD err:000"))
+    Receipt(message_id='0A1F', state=<State.DELIVERED: 'delivered'>, error='000', other_id='')
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from smsflow.core.encoding import decode
+from smsflow.smpp.codec import DeliverSm, Tag, find_tlv
+from smsflow.smpp.segments import read_part
+
+__all__ = ["Receipt", "State", "id_key", "id_keys", "read_receipt"]
+
+
+class State(Enum):
+    """What became of the text; all but UNDER_WAY are final."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    UNDER_WAY = "under_way"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a receipt says. Ids are as they came, and empty if there are none; `error` is the network's code.
+
+    `other_id` is the id in the text where it differs from that in the parameters: some centres write one in
+    hexadecimal and the other in decimal.
+    """
+
+    message_id: str
+    state: State
+    error: str = ""
+    other_id: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return `id_keys` of both ids, the likelier first; may be empty."""
+        return tuple(dict.fromkeys(id_keys(self.message_id) + id_keys(self.other_id)))
+
+
+# SMPP v3.4 §5.2.12: bits 5 to 2 of esm_class, message type.
+_TYPE_BITS: Final = 0x3C
+_INTERMEDIATE: Final = 0x20
+_RECEIPT_TYPES: Final = frozenset({0x04, 0x08, 0x10, _INTERMEDIATE})
+
+# SMPP v3.4 §5.2.28, and 0 and 9 of v5.0. ACCEPTED and UNKNOWN are followed by a final state or by nothing.
+_STATES: Final = {
+    0: State.UNDER_WAY,
+    1: State.UNDER_WAY,
+    2: State.DELIVERED,
+    3: State.EXPIRED,
+    4: State.FAILED,
+    5: State.FAILED,
+    6: State.UNDER_WAY,
+    7: State.UNDER_WAY,
+    8: State.FAILED,
+    9: State.FAILED,
+}
+# SMPP v3.4 Appendix B, table B-2, by the first five letters: vendors abbreviate and spell out.
+_WORDS: Final = {
+    "DELIV": State.DELIVERED,
+    "EXPIR": State.EXPIRED,
+    "DELET": State.FAILED,
+    "UNDEL": State.FAILED,
+    "REJEC": State.FAILED,
+    "FAILE": State.FAILED,
+}
+_FIELDS: Final = {
+    name: re.compile(rf"(?<!\S){name}\s*:\s*([^\s:]+)(?=\s|$)", re.IGNORECASE)
+    for name in ("id", "stat", "err")
+}
+
+
+def read_receipt(pdu: DeliverSm) -> Receipt | None:
+    """Return the receipt that `pdu` is, or None if it is a text from a phone.
+
+    The evidence is the message type in esm_class, or both receipted_message_id and message_state. A lone
+    receipted_message_id is none: Kannel's drive_smpp sets it on ordinary texts.
+    """
+    kind = pdu.esm_class & _TYPE_BITS
+    raw_id = find_tlv(pdu.tlvs, Tag.RECEIPTED_MESSAGE_ID)
+    raw_state = find_tlv(pdu.tlvs, Tag.MESSAGE_STATE)
+    if kind not in _RECEIPT_TYPES and not (raw_id and raw_state):
+        return None
+    fields = _read_fields(pdu)
+    # §5.3.2.12 says C-octet string; the NUL is often forgotten.
+    tlv_id = raw_id.rstrip(b"\0").decode("latin-1").strip() if raw_id else ""
+    message_id = tlv_id or fields["id"]
+    return Receipt(
+        message_id=message_id,
+        state=_find_state(kind, raw_state, fields["stat"]),
+        error=fields["err"],
+        other_id=fields["id"] if fields["id"] != message_id else "",
+    )
+
+
+def _read_fields(pdu: DeliverSm) -> dict[str, str]:
+    """Return the id, stat and err of the receipt's text, each empty if it is not there."""
+    _, octets = read_part(pdu)
+    text = decode(pdu.data_coding, octets).replace("\0", "")
+    found = {name: pattern.search(text) for name, pattern in _FIELDS.items()}
+    return {name: match[1] if match else "" for name, match in found.items()}
+
+
+def _find_state(kind: int, raw_state: bytes | None, word: str) -> State:
+    """Return the state by the parameter, else by the word in the text; unknown ones are still under way."""
+    if kind == _INTERMEDIATE:  # an intermediate notification is not final, whatever it says
+        return State.UNDER_WAY
+    if raw_state:
+        return _STATES.get(raw_state[-1], State.UNDER_WAY)
+    return _WORDS.get(word[:5].upper(), State.UNDER_WAY)
+
+
+def id_key(message_id: str) -> str:
+    """Return `message_id` as it is compared: case folded, without leading zeros."""
+    folded = message_id.strip().casefold()
+    return folded.lstrip("0") or folded[:1]
+
+
+def id_keys(message_id: str) -> tuple[str, ...]:
+    """Return what the id of a receipt may be called in the submit_sm_resp, the likelier first.
+
+    The first is the id as it came, to be looked for among raw ids; the others are to be looked for among
+    `id_key` of the raw ids: as it is, read as hexadecimal and written in decimal, and the other way round.
+    Shape: no repetitions; empty for an empty id.
+    """
+    if not message_id:
+        return ()
+    key = id_key(message_id)
+    keys = [message_id, key]
+    if key.isascii() and key.isalnum() and len(key) <= 32:
+        if re.fullmatch("[0-9a-f]+", key):
+            keys.append(str(int(key, 16)))
+        if key.isdecimal():
+            keys.append(f"{int(key):x}")
+    return tuple(dict.fromkeys(keys))
