@@ -1,0 +1,147 @@
+"""A child's name as a mother writes it: is it one, and its cleaned spelling.
+
+The rules are those of the Family Code, Art. 194 (domain.md §2, [L5]): surname, first name and, never forced,
+patronymic. Letters and their case are hers and stay untouched. What is *not* a name ("не понимаю",
+"Кто это") is refused by tables of words and endings: a wrong name on a certificate is worse than
+one more SMS.
+
+>>> parse_name("Ахметов  Нурлан Ерболулы")
+'Ахметов Нурлан Ерболулы'
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["NAME_MAX", "has_patronymic", "is_plain_talk", "looks_like_name", "parse_name"]
+
+NAME_MAX = 60
+"""Most characters of a whole name, blanks included."""
+
+_LETTERS = "А-Яа-яЁёӘәҒғҚқҢңӨөҰұҮүҺһІі"
+_WORD = rf"[{_LETTERS}]+(?:-[{_LETTERS}]+)*"
+_NAME = re.compile(rf"{_WORD}(?: {_WORD}){{1,2}}")
+_HYPHENS = str.maketrans("‐‑", "--")
+_SHORT_SURNAMES = frozenset(["Е", "И", "О", "Э", "Ю", "Им", "Ко", "Ма", "Ни", "Но"])
+"""Korean and Dungan surnames that are also Russian particles: О Сергей, Ю Виктор, Им Анна."""
+
+_BARE_KAZAKH = str.maketrans("әғқңөұүһіё", "агкноуухие")  # how a phone without Kazakh letters spells them
+
+
+def _fold(word: str) -> str:
+    """Return a word in lower case and without Kazakh letters, to look it up in a table."""
+    return word.lower().translate(_BARE_KAZAKH)
+
+
+def _words(*texts: str) -> frozenset[str]:
+    return frozenset(_fold(word) for text in texts for word in text.split())
+
+
+# "words тегі, ұрпағы, немересі, шөбересі, келіні forbidden" (domain.md §2, Art. 194)
+_FORBIDDEN = _words("тегі ұрпағы немересі шөбересі келіні")
+
+_TALK = _words(
+    # Russian
+    """
+    не нет да ни ну и или а но что чего чему чем кто кого кому как какой какая какие какое каком
+    где куда когда зачем почему откуда сколько это этот эта эти то тот та там тут здесь я мы вы ты
+    он она оно они мне меня нам нас вам вас тебе тебя ему ей им его её их мой моя моё мои наш наша
+    ваш ваша на в во с со к ко по за из от до для о об без при под над у уже еще ещё пока потом
+    позже скоро завтра сегодня вчера сейчас снова опять слева основа понимаю понимаем поняла понял
+    понятно знаю знаем знаете умею могу можно нельзя нужно надо хочу хотим хотите буду будет будем
+    есть была был было были выбрали выбрала придумали назвали решили думаем думаю позвоните
+    перезвоните звоните напишите скажите подскажите помогите помоги объясните ответьте ответ
+    ответить отправьте отправить вопрос помощь номер адрес имя фамилия отчество ребенок ребенка
+    ребёнок ребёнка дитя малыш сын сына дочь дочка дочери дочку мама папа мать отец мальчик
+    девочка роддом больница документ документы документов справка свидетельство деньги денег часов
+    один одна два две три четыре пять шесть причина машина готов готова здоров здорова
+    здравствуйте привет добрый доброе доброго доброй день дня утро вечер ночи спасибо благодарю
+    пожалуйста большое большой огромное спс пж пжл извините простите ошибка ошиблась случайно
+    хорошо ладно конечно верно неверно правильно согласна согласен отказ отказываюсь отмена стоп
+    улица дом квартира город область район село улице русский русском казахский казахском язык
+    языке реклама спам мошенники тест проверка алло вообще просто очень тоже только всё все всем
+    неизвестно боже понятия адреса нужен нужна сообщение смс номера
+    """,
+    # Kazakh
+    """
+    жоқ иә емес бар керек қайда қашан қалай неге не кімсіз кімсіздер бұл сол осы мен сен сіз біз
+    олар маған бізге сізге сіздерге сізді менің біздің сіздің түсінбедім түсінбеймін түсінбей
+    түсініксіз тұсінбедім білмеймін білмедім білем білемін болмайды болады болды жарайды керегі
+    көп үлкен алғыс мың сәлем сәлеметсіз сәлеметсіздер ассалаумағалейкум бе ме па пе ба қайырлы
+    таң күн кеш түн құтты болсын атын аты ати есімі есім тегін әкесінің баланың бала балам
+    баламның қыз ұл қызым ұлым ана әке өтініш өтінемін көмек көмектесіңіз хабарласыңыз жазыңыз
+    айтыңыз кешіріңіз жауап сұрақ тағы әлі қоймадық қойған таңдаған қаласы қала көшесі көше ауданы
+    аудан облысы облыс ауылы ауыл үй пәтер қазақша орысша тіл тілі тоқтату тоқтат бүгін ертең
+    кейін қазір ұмытып кеттім алло
+    """,
+)
+_TALK_ENDINGS = re.compile(  # polite imperatives and first persons: "ответьте", "понимаем", "түсінбеймін"
+    r".{2,}(?:ьте|йте)|.{3,}(?:ться|аюсь|яюсь|аете|ыңыз|іңіз|ыныз|иниз|ймын|ймін|ймин)|.{2,}(?:ишите|оните|ажите)"
+)
+# "Доброе", "звонить"; not Белинская
+_PHRASE_ENDINGS = re.compile(r".+(?<![сц]к)(?:ая|ое|ые|ого)|.+(?:ться|ать|ить|еть)")
+
+_PATRONYMIC = re.compile(r".{2,}(?:улы|уулу|кызы|гызы|ович|евич|ьич|овна|евна|ична)")
+_FAMILY = re.compile(
+    rf"{_PATRONYMIC.pattern}|.{{2,}}(?:ов|ова|ев|ева|ин|ина|ын|ына|ский|ская|цкий|цкая|енко|бай|бек|гали|жан|хан"
+    r"|гул|мурат|султан|болат|нур)"
+)
+_THANKS_TOO = frozenset({"рахмет", "ракмет"})  # a first name, but "Рахмет Айгүл" says thanks
+
+
+def _spelled(text: str) -> str:
+    """Return the text with runs of blanks as one, invisible signs dropped, letters composed (й is one)."""
+    shown = "".join(sign for sign in text if sign.isspace() or unicodedata.category(sign) not in {"Cf", "Cc"})
+    return " ".join(unicodedata.normalize("NFC", shown).translate(_HYPHENS).split())
+
+
+def is_plain_talk(text: str) -> bool:
+    """Return whether some word of the text belongs to talk and not to a name: не, кто, ответьте."""
+    return any(_is_talk(word) for word in re.findall(r"[^\W\d_]+", text))
+
+
+def _is_talk(word: str) -> bool:
+    return _fold(word) in _TALK or word.lower() == "кім" or bool(_TALK_ENDINGS.fullmatch(word.lower()))
+
+
+def has_patronymic(word: str) -> bool:
+    """Return whether a word ends like a patronymic: -ұлы, -қызы, -ович, -евна."""
+    return bool(_PATRONYMIC.fullmatch(_fold(word)))
+
+
+def parse_name(text: str) -> str | None:
+    """Return the cleaned name, or None when it is not two or three words that can be one.
+
+    A name that is not capitalised throughout ("ахметов нурлан") must hold a word that ends like a surname or
+    a patronymic; so "пока думаем" is none.
+    """
+    name = _spelled(text)
+    if len(name) > NAME_MAX or not _NAME.fullmatch(name):
+        return None
+    words = name.split(" ")
+    given = words[1:] if words[0] in _SHORT_SURNAMES else words
+    if any(len(word) == 1 or _is_talk(word) for word in given):
+        return None
+    if any(_fold(part) in _FORBIDDEN for part in re.split(r"[ -]", name)):
+        return None
+    if all(word[0].isupper() for word in words) or any(_FAMILY.fullmatch(_fold(word)) for word in words):
+        return name
+    return None
+
+
+def looks_like_name(name: str) -> bool:
+    """Return whether a parsed name is clear enough to be taken without `R` and digits.
+
+    Capitalised throughout, or with a patronymic; all in capitals needs a surname or a patronymic.
+    """
+    words = name.split(" ")
+    if any(has_patronymic(word) for word in words):
+        return True
+    if len(words[0]) == 1 or any(_fold(word) in _THANKS_TOO for word in words):
+        return False
+    if any(_PHRASE_ENDINGS.fullmatch(word.lower()) for word in words):
+        return False
+    if name.isupper():
+        return any(_FAMILY.fullmatch(_fold(word)) for word in words)
+    return all(word[0].isupper() for word in words)
