@@ -1,0 +1,84 @@
+"""A conversation: where one mother stands in one dialog. One conversation is one case.
+
+Immutable; `core.step` makes the next one. The store keeps it as it is, so every field is a plain value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+__all__ = ["Asked", "Conversation", "Due", "DueKind", "Status"]
+
+
+class Status(Enum):
+    """Whether anything can still move the case."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    SUSPENDED = "suspended"
+
+
+class DueKind(Enum):
+    """What the conversation's timer is for."""
+
+    REMIND = "remind"
+    GIVE_UP = "give_up"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The conversation's one timer: what for, and when (aware)."""
+
+    kind: DueKind
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that was answered: the address under which she answered, and her answer."""
+
+    state: str
+    address: str  # joined digits
+    value: str  # the code, the digits, or the cleaned text
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One mother in one dialog.
+
+    `trail` holds the answered questions on the way to `state`, in order. `printed` holds every address
+    ever printed for a question, newest last. `wait` counts the states entered: what was meant for an
+    earlier wait is stale. `version` counts the commits. `facts` come from the birth's record, from bodies,
+    and from the dialog that began this one.
+    """
+
+    case: int
+    dialog: str
+    revision: str
+    birth_id: str
+    msisdn: str
+    child: str  # the second digit of every reply
+    language: str
+    state: str = ""
+    status: Status = Status.OPEN
+    result: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
+    trail: tuple[Asked, ...] = ()
+    sealed: int = 0  # so many answers of the trail were sent to a body and cannot change any more
+    printed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    page: int = 0  # of a long list, 0 first
+    wait: int = 0
+    misread: int = 0  # replies in a row that were not understood
+    reminded: int = 0
+    asked_at: datetime | None = None
+    due: Due | None = None
+    version: int = 0
+
+    def known(self, name: str) -> str:
+        """The answer or fact called `name`, "" when there is none."""
+        return self.answers.get(name) or self.facts.get(name, "")

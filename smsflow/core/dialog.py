@@ -1,0 +1,222 @@
+"""A dialog: what is asked, what is waited for, where each answer leads. Only nouns; `core.reader` makes them.
+
+A state does one thing: it asks (`Ask`), it waits for a state body (`Wait`), or it ends (`End`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from smsflow.core.durations import Duration
+from smsflow.core.reply import Kind
+from smsflow.core.text import Template
+
+__all__ = [
+    "KNOWN_RULES",
+    "MORE",
+    "PAGE",
+    "REQUIRED_TEXTS",
+    "Ask",
+    "Branch",
+    "Dialog",
+    "End",
+    "Option",
+    "OptionList",
+    "Reaction",
+    "Rule",
+    "Rung",
+    "Scheme",
+    "Silence",
+    "State",
+    "Texts",
+    "Wait",
+]
+
+Texts = Mapping[str, Template]  # language → template
+
+PAGE = 8  # options shown in one text; a longer list is shown page by page
+MORE = "9"  # the code that turns the page, and on the last page leads to `other`
+
+REQUIRED_TEXTS = {
+    "hint_form": "a reply that has not the form of one",
+    "hint_option": "a choice that was not offered",
+    "hint_name": "a name that is none",
+    "hint_iban": "an account that is none",
+    "hint_digits": "digits that are not what was asked for",
+    "desk": "the third reply in a row that was not understood",
+    "remind": "no reply yet",
+    "stopped": "she has ended the service",
+    "sealed": "a correction that comes after the application was sent",
+    "closed": "a reply to a case that is closed",
+    "no_reply_needed": "a text while a state body is at work",
+    "unknown": "a text from a number that has no case",
+    "more": "the label of the next page of a long list",
+    "other": "the label of the way out of a list",
+}
+"""Texts that every dialog has, its own or from texts.yaml, and when they are sent."""
+
+
+class Scheme(Enum):
+    """What the digits of a reply are: the answers so far, or the number of the question."""
+
+    PATH = "path"
+    FIXED = "fixed"
+
+
+class Rung(Enum):
+    """What a mother gets for replies in a row that were not understood; after the last rung, silence."""
+
+    HINT = "hint"
+    ASK_AGAIN = "ask again"
+    DESK = "desk"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A named rule from a closed list; `number` where the rule takes one."""
+
+    name: str
+    number: int = 0
+
+
+KNOWN_RULES = {
+    "account known": "the birth's record holds an account",
+    "address known": "the birth's record holds an address",
+    "language known": "she has chosen a language before",
+    "birth_order at least N": "the child is her Nth or later",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way on: to state `to` when the answer is `code`, or `rule` holds, or always (neither is given)."""
+
+    to: str
+    code: str | None = None
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One choice: `code` is what she writes, `label` what she reads, `id` what other systems call it."""
+
+    code: str
+    label: Mapping[str, str]  # language → words
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionList:
+    """Choices by group. A list without groups has the one group "". Codes are unique within a group."""
+
+    name: str
+    groups: Mapping[str, tuple[Option, ...]]
+
+    def group(self, key: str) -> tuple[Option, ...]:
+        """The options of the group whose name is the longest beginning of `key`; empty when there is none."""
+        names = [name for name in self.groups if key.startswith(name)]
+        return self.groups[max(names, key=len)] if names else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What happens while no reply comes: reminders (rising), then state `then` after `give_up`."""
+
+    remind: tuple[Duration, ...]
+    give_up: Duration
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question. `of` names the fact or answer that picks the list's group, `other` the state behind "other"."""
+
+    name: str
+    kind: Kind
+    text: Texts
+    save: str
+    then: tuple[Branch, ...]
+    silence: Silence
+    options: OptionList | None = None
+    of: str = ""
+    other: str = ""
+    sets_language: bool = False
+    yes_no: bool = False
+    strict: bool = False
+    length: tuple[int, int] = (1, 1)  # digits: least and most
+    number: str = ""  # the question's own digits under Scheme.FIXED
+
+    @property
+    def adds_digits(self) -> bool:
+        """Whether the answer becomes part of the addresses that follow (Scheme.PATH)."""
+        return self.kind in (Kind.CHOICE, Kind.DIGITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What follows from an event of a body: a text, other dialogs, another state (None: stay)."""
+
+    say: str = ""
+    begin: tuple[str, ...] = ()
+    then: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A wait for a body: `send` is the kind of application that goes out on entering, "" for none.
+
+    `content` names the facts and answers that it carries. Sending seals every answer given so far.
+    """
+
+    name: str
+    on: Mapping[str, Reaction]
+    send: str = ""
+    content: tuple[str, ...] = ()
+    late: Duration | None = None
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end, with its result; may begin other dialogs."""
+
+    name: str
+    result: str
+    say: str = ""
+    begin: tuple[str, ...] = ()
+
+
+State = Ask | Wait | End
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dialog:
+    """One revision of a dialog. `revision` is "sha256:" and the hash of all the files that it was read from."""
+
+    name: str
+    revision: str
+    title: Mapping[str, str]
+    service: str  # the first digit of every reply
+    languages: tuple[str, ...]  # the first is used until she has chosen
+    scheme: Scheme
+    budget: int  # segments that any text may have at the most, in Kazakh and Russian
+    starts_at_birth: bool
+    begin: tuple[Branch, ...]
+    states: Mapping[str, State]
+    texts: Mapping[str, Texts]
+    ladder: tuple[Rung, ...]
+    sources: Mapping[str, str]  # file → text: what `revision` is the hash of
+
+    def questions(self) -> Iterator[Ask]:
+        """The questions, in the order of the file."""
+        return (state for state in self.states.values() if isinstance(state, Ask))
+
+    def destinations(self, state: State) -> Iterator[str]:
+        """Every state that may follow `state`, in the order of the file; some more than once."""
+        if isinstance(state, Ask):
+            yield from (branch.to for branch in state.then)
+            yield from filter(None, (state.other, state.silence.then))
+        elif isinstance(state, Wait):
+            yield from (reaction.then for reaction in state.on.values() if reaction.then)

@@ -1,0 +1,211 @@
+"""Which replies a conversation can take now: its addresses, its options page by page, and whose answer a text is.
+
+A valid reply = an address that was printed + the missing part. `find_answer` holds a text against every
+question of a phone that is open or may still be amended; one match is an answer, anything else is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from smsflow.core.conversation import Asked, Conversation, Status
+from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
+from smsflow.core.reply import Answer, Kind, Question, Reading, answer
+
+__all__ = [
+    "Found",
+    "Missed",
+    "address_of",
+    "chosen",
+    "find_answer",
+    "has_more",
+    "options_of",
+    "page_of",
+    "print_reply",
+    "question_of",
+]
+
+AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The text answers question `state` of conversation number `index` with `value`."""
+
+    index: int
+    state: str
+    value: str
+    also: str
+    coercions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The text answers nothing; conversation number `index` is the one to speak (None: there is none open)."""
+
+    index: int | None
+    reason: str
+
+
+def print_reply(digits: str) -> str:
+    """Joined digits as she is to write them: `R 1 1 2`."""
+    return " ".join(("R", *digits))
+
+
+def address_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
+    """The joined digits under which `ask` is asked from where the conversation stands."""
+    head = dialog.service + conversation.child
+    if dialog.scheme is Scheme.FIXED:
+        return head + ask.number
+    return head + "".join(
+        asked.value for asked in conversation.trail if _ask(dialog, asked.state).adds_digits
+    )
+
+
+def question_of(dialog: Dialog, conversation: Conversation) -> Ask | None:
+    """The question that is open; None while a body is at work and after the end."""
+    state = dialog.states.get(conversation.state)
+    return state if isinstance(state, Ask) and conversation.status is not Status.CLOSED else None
+
+
+def options_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> tuple[Option, ...]:
+    """Every option of `ask` for this mother, all pages; empty when her group has none."""
+    if ask.options is None:
+        return ()
+    option = chosen(dialog, conversation, ask.of)
+    return ask.options.group(option.id if option else conversation.known(ask.of))
+
+
+def chosen(dialog: Dialog, conversation: Conversation, save: str) -> Option | None:
+    """The option that she chose in the question that saves `save`; None when there is none."""
+    for asked in reversed(conversation.trail):
+        ask = _ask(dialog, asked.state)
+        if ask.save == save and ask.options is not None:
+            options = options_of(dialog, conversation, ask)
+            return next((option for option in options if option.code == asked.value), None)
+    return None
+
+
+def page_of(ask: Ask, options: tuple[Option, ...], page: int) -> tuple[Option, ...]:
+    """The options that one text shows: all of them, or eight where the list is long or has a way out."""
+    return options[page * PAGE : (page + 1) * PAGE] if _is_paged(ask, options) else options
+
+
+def has_more(ask: Ask, options: tuple[Option, ...], page: int) -> bool:
+    """Whether `MORE` turns the page here."""
+    return _is_paged(ask, options) and len(options) > (page + 1) * PAGE
+
+
+def find_answer(reading: Reading, held: Sequence[tuple[Dialog, Conversation]]) -> Found | Missed:
+    """Whose answer the text is, among the conversations of one phone."""
+    open_ones = [
+        index for index, (dialog, conversation) in enumerate(held)
+        if conversation.status is Status.OPEN and question_of(dialog, conversation)
+    ]  # fmt: skip
+    found: list[Found] = []
+    missed: dict[int, str] = {}
+    for index, (dialog, conversation) in enumerate(held):
+        bare = open_ones == [index]
+        for state, page, question in _questions(dialog, conversation):
+            current = state == conversation.state and page == conversation.page
+            result = answer(reading, question, bare=bare and current)
+            if isinstance(result, Answer):
+                value = MORE * page + result.value
+                found.append(Found(index, state, value, result.also or "", result.coercions))
+            elif current:
+                missed[index] = result.reason
+    return _decide(reading, held, found, missed)
+
+
+def _decide(
+    reading: Reading,
+    held: Sequence[tuple[Dialog, Conversation]],
+    found: list[Found],
+    missed: dict[int, str],
+) -> Found | Missed:
+    alive = [hit for hit in found if held[hit.index][1].status is Status.OPEN]
+    hits = alive or found
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        return Missed(hits[0].index, AMBIGUOUS)
+    if missed:
+        index = max(missed, key=lambda index: _nearness(reading, *held[index]))
+        return Missed(index, missed[index])
+    waiting = [index for index, (_, conversation) in enumerate(held) if conversation.status is Status.OPEN]
+    return Missed(waiting[-1] if waiting else None, "no_question")
+
+
+def _nearness(reading: Reading, dialog: Dialog, conversation: Conversation) -> tuple[int, float]:
+    """How likely she meant this conversation: digits in common with its address, then the latest question."""
+    address = conversation.printed[conversation.state][-1]
+    common = next(
+        (
+            place
+            for place, pair in enumerate(zip(address, reading.digits, strict=False))
+            if pair[0] != pair[1]
+        ),
+        min(len(address), len(reading.digits)),
+    )
+    asked_at = conversation.asked_at
+    return common, asked_at.timestamp() if asked_at else 0.0
+
+
+def _questions(dialog: Dialog, conversation: Conversation) -> Iterator[tuple[str, int, Question]]:
+    """Every question that a reply may mean, page by page: the open one and those answered on the way to it.
+
+    Of a closed case, every question that was ever printed: the reply is late, but it is known for what it is.
+    """
+    answered = {asked.state: asked for asked in conversation.trail}
+    for state, addresses in conversation.printed.items():
+        if state == conversation.state:
+            pages = conversation.page + 1
+        elif state in answered:
+            pages = _pages_before(answered[state]) + 1
+        elif conversation.status is Status.CLOSED:
+            pages = 1
+        else:
+            continue
+        ask = _ask(dialog, state)
+        options = options_of(dialog, conversation, ask)
+        for page in range(pages):
+            yield state, page, _question(dialog, ask, options, addresses, page)
+
+
+def _question(
+    dialog: Dialog, ask: Ask, options: tuple[Option, ...], addresses: tuple[str, ...], page: int
+) -> Question:
+    codes = [option.code[page:] for option in page_of(ask, options, page)]
+    if ask.other or has_more(ask, options, page):
+        codes.append(MORE)
+    return Question(
+        kind=ask.kind,
+        addresses=tuple(address + MORE * page for address in addresses),
+        codes=tuple(codes),
+        yes_no=ask.yes_no,
+        with_iban=_codes_with_iban(dialog, ask),
+        length=ask.length,
+        strict=ask.strict,
+    )
+
+
+def _codes_with_iban(dialog: Dialog, ask: Ask) -> tuple[str, ...]:
+    """Codes that lead straight to the question for an account: it may follow in the same reply."""
+    codes = (branch for branch in ask.then if branch.code)
+    targets = ((branch.code, dialog.states.get(branch.to)) for branch in codes)
+    return tuple(code for code, to in targets if code and isinstance(to, Ask) and to.kind is Kind.IBAN)
+
+
+def _pages_before(asked: Asked) -> int:
+    return len(asked.value) - len(asked.value.lstrip(MORE)) if len(asked.value) > 1 else 0
+
+
+def _is_paged(ask: Ask, options: tuple[Option, ...]) -> bool:
+    return bool(ask.other) or any(len(option.code) > 1 and option.code[0] == MORE for option in options)
+
+
+def _ask(dialog: Dialog, state: str) -> Ask:
+    ask = dialog.states[state]
+    assert isinstance(ask, Ask)  # noqa: S101 - only questions are printed and answered
+    return ask

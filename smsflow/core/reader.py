@@ -1,0 +1,600 @@
+"""YAML text → `Dialog`, or every reason why not, each with file:line:col and a trail.
+
+What is read is a set of files, name → text: the dialogs at the top (`*.yaml`), `texts.yaml` with the texts
+that all dialogs share, and `lists/*.yaml` with the choices. Nothing here opens a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from smsflow.core.dialog import (
+    MORE,
+    PAGE,
+    REQUIRED_TEXTS,
+    Ask,
+    Branch,
+    Dialog,
+    End,
+    Option,
+    OptionList,
+    Reaction,
+    Rule,
+    Rung,
+    Scheme,
+    Silence,
+    State,
+    Texts,
+    Wait,
+)
+from smsflow.core.document import Document, Path, read_document, validate
+from smsflow.core.durations import Duration, parse_duration
+from smsflow.core.errors import DialogError, Finding
+from smsflow.core.reply import Kind
+from smsflow.core.text import Template, parse_template
+
+__all__ = ["SHARED_TEXTS", "read_dialog", "read_dialogs", "revision_of"]
+
+SHARED_TEXTS = "texts.yaml"
+_LISTS = "lists/"
+
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
+Digits = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,3}$")]
+Filled = Annotated[str, StringConstraints(min_length=1)]
+Labels = dict[Language, Filled]
+Words = Filled | Labels
+Then = str | dict[str, str]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+
+
+class _Silence(_Model):
+    remind: list[str] = []
+    give_up: str = Field(alias="give up")
+    then: str
+
+
+class _Ask(_Model):
+    ask: Literal["language", "choice", "confirm", "name", "iban", "text", "digits"]
+    text: Words
+    save: Slug | None = None
+    then: Then
+    choices: dict[Digits, Words] | None = None
+    list: str | None = None
+    of: Slug | None = None
+    other: str | None = None
+    length: str | None = None
+    strict: bool = False
+    silence: _Silence | None = None
+
+
+class _Reaction(_Model):
+    say: str = ""
+    begin: str | list[str] = []
+    then: str | None = None
+
+
+class _Wait(_Model):
+    send: Word | None = None
+    content: list[Slug] = Field(default=[], alias="with")
+    wait: dict[Slug, _Reaction]
+    say: str = ""
+    late: str | None = None
+
+
+class _End(_Model):
+    end: Slug
+    say: str = ""
+    begin: str | list[str] = []
+
+
+class _Dialog(_Model):
+    dialog: Word
+    title: Labels
+    service: Annotated[str, StringConstraints(pattern=r"^[0-9]$")]
+    starts: Literal["birth"] | None = None
+    replies: Scheme = Scheme.PATH
+    languages: Annotated[list[Language], Field(min_length=1)]
+    budget: str = "2 segments"
+    silence: _Silence
+    not_understood: list[Rung] = Field(default=list(Rung), alias="not understood")
+    begin: Then
+    states: dict[Slug, dict[str, Any]]
+    texts: dict[Slug, Words] = {}
+
+
+class _SharedTexts(_Model):
+    texts: dict[Slug, Words]
+
+
+class _List(_Model):
+    name: Word = Field(alias="list")
+    options: dict[Digits, Labels] | list[dict[str, str]] | None = None
+    groups: dict[str, list[dict[str, str]]] | None = None
+
+
+def read_dialogs(files: Mapping[str, str]) -> tuple[Dialog, ...]:
+    """Every dialog among `files`, by name. Raises: DialogError with everything that is wrong in any of them."""
+    findings: list[Finding] = []
+    dialogs: list[Dialog] = []
+    tops = sorted(name for name in files if "/" not in name and name != SHARED_TEXTS)
+    if not tops:
+        findings.append(Finding("dialogs", 1, 1, "", "no dialog here: expected at least one *.yaml"))
+    for name in tops:
+        try:
+            dialogs.append(read_dialog(files, name))
+        except DialogError as error:
+            findings += error.findings
+    findings += _across(dialogs)
+    if findings:
+        raise DialogError(tuple(set(findings)))
+    return tuple(sorted(dialogs, key=lambda dialog: dialog.name))
+
+
+def read_dialog(files: Mapping[str, str], name: str) -> Dialog:
+    """The dialog in file `name`. Raises: DialogError with everything that is wrong in it and in what it uses."""
+    return _Reader(files, name).dialog()
+
+
+def revision_of(sources: Mapping[str, str]) -> str:
+    """The content hash of a dialog's files: what a conversation is pinned to."""
+    canonical = json.dumps(sources, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _across(dialogs: list[Dialog]) -> Iterator[Finding]:
+    """What is wrong between dialogs that are each right by themselves."""
+    names: dict[str, Dialog] = {}
+    for dialog in dialogs:
+        file = next(iter(dialog.sources))
+        if dialog.name in names:
+            other = next(iter(names[dialog.name].sources))
+            yield Finding(file, 1, 1, "dialog", f"{dialog.name} is the name of {other} already")
+        names[dialog.name] = dialog
+    starting = [dialog for dialog in dialogs if dialog.starts_at_birth]
+    for dialog in starting[1:]:
+        problem = f"only one dialog may start at a birth; {starting[0].name} does already"
+        yield Finding(next(iter(dialog.sources)), 1, 1, "starts", problem)
+    for dialog in dialogs:
+        file = next(iter(dialog.sources))
+        places = read_document(dialog.sources[file], file)
+        for path, begun in _begun(dialog):
+            if begun not in names:
+                yield places.finding(path, f"no dialog is called {begun}; known: {', '.join(names)}")
+
+
+def _begun(dialog: Dialog) -> Iterator[tuple[Path, str]]:
+    for state in dialog.states.values():
+        if isinstance(state, Wait):
+            for event, reaction in state.on.items():
+                yield from ((("states", state.name, "wait", event, "begin"), name) for name in reaction.begin)
+        elif isinstance(state, End):
+            yield from ((("states", state.name, "begin"), name) for name in state.begin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A state as it stands in the file, before names are looked up."""
+
+    name: str
+    model: _Ask | _Wait | _End
+
+
+class _Reader:
+    """Reads one dialog; collects findings instead of stopping at the first."""
+
+    def __init__(self, files: Mapping[str, str], name: str) -> None:
+        self._files = files
+        self._name = name
+        self._document = read_document(files[name], name)
+        self._findings: list[Finding] = list(self._document.findings)
+        self._sources: dict[str, str] = {name: files[name]}
+        self._languages: tuple[str, ...] = ()
+        self._default_silence: Silence | None = None
+
+    def dialog(self) -> Dialog:
+        model, findings = validate(_Dialog, self._document)
+        self._findings += findings
+        states = self._raw_states(model)
+        if model is None:
+            raise DialogError(tuple(self._findings))
+        self._languages = tuple(model.languages)
+        texts = self._shared_texts() | self._texts(model.texts, ("texts",), self._document)
+        self._default_silence = self._silence(model.silence, ("silence",))
+        lists = self._lists(states)
+        built = self._states(states, lists, model.replies)
+        dialog = Dialog(
+            name=model.dialog,
+            revision=revision_of(self._sources),
+            title=model.title,
+            service=model.service,
+            languages=self._languages,
+            scheme=model.replies,
+            budget=self._budget(model.budget),
+            starts_at_birth=model.starts == "birth",
+            begin=self._branches(model.begin, ("begin",), coded=None),
+            states=built,
+            texts=texts,
+            ladder=tuple(model.not_understood),
+            sources=self._sources,
+        )
+        self._find_missing_languages(model.title, ("title",), self._document)
+        self._find_unknown_names(dialog, model)
+        if self._findings:
+            raise DialogError(tuple(self._findings))
+        return dialog
+
+    # --- parts -------------------------------------------------------------------------------------
+
+    def _find(self, path: Path, problem: str, document: Document | None = None) -> None:
+        self._findings.append((document or self._document).finding(path, problem))
+
+    def _raw_states(self, model: _Dialog | None) -> list[_Raw]:
+        raw: list[_Raw] = []
+        for name, keys in (model.states if model else {}).items():
+            path: Path = ("states", name)
+            kinds: dict[str, type[_Ask | _Wait | _End]] = {"ask": _Ask, "wait": _Wait, "end": _End}
+            kind = next((kinds[key] for key in kinds if key in keys), None)
+            if kind is None:
+                self._find(path, "a state asks, waits or ends: expected one of the keys ask, wait, end")
+                continue
+            read, findings = validate(kind, self._document, path)
+            self._findings += findings
+            if read is not None:
+                raw.append(_Raw(name, read))
+        return raw
+
+    def _states(self, raw: list[_Raw], lists: Mapping[str, OptionList], scheme: Scheme) -> dict[str, State]:
+        asks = [state.name for state in raw if isinstance(state.model, _Ask)]
+        width = len(str(len(asks)))
+        states: dict[str, State] = {}
+        for state in raw:
+            path: Path = ("states", state.name)
+            match state.model:
+                case _Ask() as ask:
+                    number = str(asks.index(state.name) + 1).zfill(width) if scheme is Scheme.FIXED else ""
+                    built = self._ask(state.name, ask, path, lists, number)
+                    if built:
+                        states[state.name] = built
+                case _Wait() as wait:
+                    states[state.name] = self._wait(state.name, wait, path)
+                case _End() as end:
+                    states[state.name] = End(state.name, end.end, end.say, _names(end.begin))
+        return states
+
+    def _ask(
+        self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList], number: str
+    ) -> Ask | None:
+        options = self._options(name, ask, path, lists)
+        silence = self._silence(ask.silence, (*path, "silence")) if ask.silence else self._default_silence
+        if silence is None:
+            return None
+        coded = {option.code for group in options.groups.values() for option in group} if options else set()
+        return Ask(
+            name=name,
+            kind=_KINDS[ask.ask],
+            text=self._text(ask.text, (*path, "text"), self._document),
+            save=ask.save or name,
+            then=self._branches(
+                _yes_no(ask.then) if ask.ask == "confirm" else ask.then, (*path, "then"), coded=coded
+            ),
+            silence=silence,
+            options=options,
+            of=ask.of or "",
+            other=ask.other or "",
+            sets_language=ask.ask == "language",
+            yes_no=ask.ask == "confirm",
+            strict=ask.strict,
+            length=self._length(ask, path),
+            number=number,
+        )
+
+    def _options(
+        self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList]
+    ) -> OptionList | None:
+        allowed = {
+            "language": ("choices",),
+            "choice": ("choices", "list", "of", "other"),
+            "digits": ("length",),
+        }
+        for key in ("choices", "list", "of", "other", "length"):
+            if getattr(ask, key) is not None and key not in allowed.get(ask.ask, ()):
+                self._find((*path, key), f"`ask: {ask.ask}` has no `{key}`")
+        if ask.ask == "confirm":
+            return OptionList("confirm", {"": _YES_NO})
+        if ask.ask not in ("language", "choice"):
+            return None
+        if (ask.choices is None) == (ask.list is None):
+            self._find(path, f"`ask: {ask.ask}` needs `choices`" + (" or `list`" * (ask.ask == "choice")))
+            return None
+        if ask.list is not None:
+            if ask.of and not ask.other:
+                self._find((*path, "of"), "needs `other`: the state for those who have no such list")
+            return lists.get(ask.list)
+        return OptionList(name, {"": self._choices(ask, path)})
+
+    def _choices(self, ask: _Ask, path: Path) -> tuple[Option, ...]:
+        options = []
+        for code, words in (ask.choices or {}).items():
+            where = (*path, "choices", code)
+            if ask.ask == "language":
+                if not isinstance(words, str) or words not in self._languages:
+                    self._find(where, f"expected a language of this dialog: {', '.join(self._languages)}")
+                    continue
+                options.append(
+                    Option(code, dict.fromkeys(self._languages, _OWN_NAMES.get(words, words)), words)
+                )
+            elif isinstance(words, str):
+                options.append(Option(code, dict.fromkeys(self._languages, words)))
+            else:
+                self._find_missing_languages(words, where, self._document)
+                options.append(Option(code, words))
+        self._find_unclear_codes([option.code for option in options], (*path, "choices"), self._document)
+        if len(options) > PAGE + 1:
+            self._find((*path, "choices"), f"{len(options)} choices; more than {PAGE + 1} need a `list`")
+        if ask.other and any(option.code.startswith(MORE) for option in options):
+            self._find((*path, "other"), f"{MORE} is taken by a choice; `other` needs it")
+        return tuple(options)
+
+    def _wait(self, name: str, wait: _Wait, path: Path) -> Wait:
+        if not wait.wait:
+            self._find((*path, "wait"), "must name at least one event")
+        if wait.content and not wait.send:
+            self._find((*path, "with"), "`with` says what is sent; `send` is missing")
+        reactions = {
+            event: Reaction(reaction.say, _names(reaction.begin), reaction.then)
+            for event, reaction in wait.wait.items()
+        }
+        if not any(reaction.then for reaction in reactions.values()):
+            self._find((*path, "wait"), "no event leads on: at least one needs `then`")
+        late = self._parsed(wait.late, (*path, "late"), parse_duration) if wait.late else None
+        return Wait(name, reactions, wait.send or "", tuple(wait.content), late, wait.say)
+
+    def _silence(self, silence: _Silence, path: Path) -> Silence | None:
+        remind = [
+            self._parsed(words, (*path, "remind", index), parse_duration)
+            for index, words in enumerate(silence.remind)
+        ]
+        give_up = self._parsed(silence.give_up, (*path, "give up"), parse_duration)
+        known = tuple(duration for duration in remind if duration)
+        if give_up is None or len(known) < len(remind):
+            return None
+        spans = [_rough_s(duration) for duration in (*known, give_up)]
+        if spans != sorted(set(spans)):
+            self._find(
+                (*path, "give up"), "reminders must rise, and giving up must come after the last of them"
+            )
+        return Silence(known, give_up, silence.then)
+
+    def _length(self, ask: _Ask, path: Path) -> tuple[int, int]:
+        if ask.ask != "digits":
+            return (1, 1)
+        least, _, most = (ask.length or "").partition("-")
+        if least.isdigit() and (most or least).isdigit() and 1 <= int(least) <= int(most or least) <= 20:
+            return int(least), int(most or least)
+        self._find((*path, "length"), "expected how many digits, such as 4 or 4-6")
+        return (1, 1)
+
+    def _budget(self, words: str) -> int:
+        number = words.removesuffix("segments").removesuffix("segment").strip()
+        if number.isdigit() and 1 <= int(number) <= 9:
+            return int(number)
+        self._find(("budget",), f"expected such as `2 segments`, got {words!r}")
+        return 2
+
+    def _parsed(self, words: str, path: Path, parse: Callable[[str], Duration]) -> Duration | None:
+        try:
+            return parse(words)
+        except ValueError as error:
+            self._find(path, str(error))
+            return None
+
+    # --- where each answer leads -------------------------------------------------------------------
+
+    def _branches(self, then: Then, path: Path, *, coded: set[str] | None) -> tuple[Branch, ...]:
+        """The ways on. `coded` holds the codes that the question has; None where there are none."""
+        if isinstance(then, str):
+            return (Branch(then),)
+        branches = [self._branch(case, to, (*path, case), coded or set()) for case, to in then.items()]
+        known = [branch for branch in branches if branch]
+        missing = sorted((coded or {""}) - {branch.code for branch in known if branch.code})
+        if "otherwise" not in then and missing:
+            problem = f"no way on for {', '.join(missing)}" if coded else "no way on when no rule holds"
+            self._find(path, f"{problem}; add it, or `otherwise`")
+        return tuple(sorted(known, key=lambda branch: branch.code is None and branch.rule is None))
+
+    def _branch(self, case: str, to: str, path: Path, coded: set[str]) -> Branch | None:
+        if case == "otherwise":
+            return Branch(to)
+        if case in coded:
+            return Branch(to, code=case)
+        if case in ("account known", "address known", "language known"):
+            return Branch(to, rule=Rule(case))
+        name, _, number = case.rpartition(" ")
+        if name == "birth_order at least" and number.isdigit():
+            return Branch(to, rule=Rule(name, int(number)))
+        offered = ", ".join(sorted(coded)) or "none"
+        self._find(path, f"expected a code ({offered}), a rule (account known …) or otherwise")
+        return None
+
+    def _find_unknown_names(self, dialog: Dialog, model: _Dialog) -> None:
+        """Every state and text that is named but not there."""
+        for path, name in _named_states(model):
+            if name not in model.states:
+                self._find(path, f"no state is called {name}")
+        for path, name in _named_texts(model, dialog):
+            if name not in dialog.texts:
+                self._find(path, f"no text is called {name}")
+        for name in REQUIRED_TEXTS:
+            if name not in dialog.texts:
+                self._find(("texts",), f"no text is called {name} ({REQUIRED_TEXTS[name]})")
+
+    # --- words -------------------------------------------------------------------------------------
+
+    def _text(self, words: Words, path: Path, document: Document) -> Texts:
+        by_language = dict.fromkeys(self._languages, words) if isinstance(words, str) else words
+        self._find_missing_languages(by_language, path, document)
+        templates: dict[str, Template] = {}
+        for language, text in by_language.items():
+            try:
+                templates[language] = parse_template(" ".join(text.split()))
+            except ValueError as error:
+                where = path if isinstance(words, str) else (*path, language)
+                self._find(where, str(error), document)
+        return templates
+
+    def _texts(self, texts: Mapping[str, Words], path: Path, document: Document) -> dict[str, Texts]:
+        return {name: self._text(words, (*path, name), document) for name, words in texts.items()}
+
+    def _find_missing_languages(self, labels: Mapping[str, str], path: Path, document: Document) -> None:
+        for language in self._languages:
+            if language not in labels:
+                self._find(path, f"{language} is missing", document)
+        for language in labels:
+            if language not in self._languages:
+                self._find(
+                    (*path, language), f"{language} is not among the languages of this dialog", document
+                )
+
+    def _shared_texts(self) -> dict[str, Texts]:
+        document = self._used(SHARED_TEXTS)
+        model, findings = validate(_SharedTexts, document) if document else (None, [])
+        self._findings += findings
+        return self._texts(model.texts, ("texts",), document) if model and document else {}
+
+    # --- lists -------------------------------------------------------------------------------------
+
+    def _lists(self, states: list[_Raw]) -> dict[str, OptionList]:
+        lists: dict[str, OptionList] = {}
+        for state in states:
+            name = state.model.list if isinstance(state.model, _Ask) else None
+            if name is None or name in lists:
+                continue
+            document = self._used(f"{_LISTS}{name}.yaml", ("states", state.name, "list"))
+            model, findings = validate(_List, document) if document else (None, [])
+            self._findings += findings
+            if model and document:
+                lists[name] = OptionList(name, self._groups(model, document))
+        return lists
+
+    def _used(self, file: str, path: Path = ()) -> Document | None:
+        if file not in self._files:
+            self._find(path, f"there is no file {file}")
+            return None
+        self._sources[file] = self._files[file]
+        document = read_document(self._files[file], file)
+        self._findings += document.findings
+        return document
+
+    def _groups(self, model: _List, document: Document) -> dict[str, tuple[Option, ...]]:
+        if (model.options is None) == (model.groups is None):
+            self._find((), "a list has either `options` or `groups`", document)
+            return {}
+        if isinstance(model.options, dict):
+            for code, labels in model.options.items():
+                self._find_missing_languages(labels, ("options", code), document)
+            self._find_unclear_codes(list(model.options), ("options",), document)
+            return {"": tuple(Option(code, labels) for code, labels in model.options.items())}
+        if model.options is not None:
+            return {"": self._rows(model.options, ("options",), document)}
+        groups = model.groups or {}
+        return {name: self._rows(rows, ("groups", name), document) for name, rows in groups.items()}
+
+    def _rows(self, rows: list[dict[str, str]], path: Path, document: Document) -> tuple[Option, ...]:
+        """Options without codes of their own: 1 to 8 on the first page, 91 to 98 on the second, and so on."""
+        if not rows:
+            self._find(path, "must not be empty", document)
+        options = []
+        for index, row in enumerate(rows):
+            labels = {key: label for key, label in row.items() if key != "id"}
+            self._find_missing_languages(labels, (*path, index), document)
+            page, place = divmod(index, PAGE)
+            options.append(Option(MORE * page + str(place + 1), labels, row.get("id", "")))
+        return tuple(options)
+
+    def _find_unclear_codes(self, codes: list[str], path: Path, document: Document) -> None:
+        for code in codes:
+            longer = [other for other in codes if other != code and other.startswith(code)]
+            if longer:
+                self._find(
+                    (*path, code), f"{code} is the beginning of {longer[0]}: nobody could tell", document
+                )
+
+
+_KINDS = {
+    "language": Kind.CHOICE,
+    "choice": Kind.CHOICE,
+    "confirm": Kind.CHOICE,
+    "name": Kind.NAME,
+    "iban": Kind.IBAN,
+    "text": Kind.TEXT,
+    "digits": Kind.DIGITS,
+}
+_OWN_NAMES = {"kk": "Қазақша", "ru": "Русский", "en": "English"}
+_YES_NO = (
+    Option("1", {"kk": "иә", "ru": "да", "en": "yes"}, "yes"),
+    Option("2", {"kk": "жоқ", "ru": "нет", "en": "no"}, "no"),
+)
+
+
+def _yes_no(then: Then) -> Then:
+    """`yes` and `no` as the codes that they stand for."""
+    if isinstance(then, str):
+        return then
+    return {{"yes": "1", "no": "2"}.get(case, case): to for case, to in then.items()}
+
+
+def _names(begin: str | list[str]) -> tuple[str, ...]:
+    return (begin,) if isinstance(begin, str) else tuple(begin)
+
+
+def _rough_s(duration: Duration) -> int:
+    return duration.seconds + duration.working_days * 86400
+
+
+def _ways(then: Then, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(then, str):
+        yield path, then
+    else:
+        yield from (((*path, case), to) for case, to in then.items())
+
+
+def _named_states(model: _Dialog) -> Iterator[tuple[Path, str]]:
+    yield from _ways(model.begin, ("begin",))
+    yield ("silence", "then"), model.silence.then
+    for name, keys in model.states.items():
+        path: Path = ("states", name)
+        if isinstance(keys.get("then"), str | dict):
+            yield from _ways(keys["then"], (*path, "then"))
+        if isinstance(keys.get("other"), str):
+            yield (*path, "other"), keys["other"]
+        if isinstance(keys.get("silence"), dict) and isinstance(keys["silence"].get("then"), str):
+            yield (*path, "silence", "then"), keys["silence"]["then"]
+        for event, reaction in _mapping(keys.get("wait")).items():
+            if isinstance(_mapping(reaction).get("then"), str):
+                yield (*path, "wait", event, "then"), reaction["then"]
+
+
+def _named_texts(model: _Dialog, dialog: Dialog) -> Iterator[tuple[Path, str]]:
+    for name in model.states:
+        state, path = dialog.states.get(name), ("states", name)
+        if isinstance(state, Wait | End) and state.say:
+            yield (*path, "say"), state.say
+        if isinstance(state, Wait):
+            for event, reaction in state.on.items():
+                if reaction.say:
+                    yield (*path, "wait", event, "say"), reaction.say
+
+
+def _mapping(value: Any) -> dict[str, Any]:  # noqa: ANN401 - what stands in a file may be anything
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""SQLite: the tables, and the only SQL."""

@@ -1,0 +1,131 @@
+"""Values of the core as rows and back. Nothing here runs SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from smsflow.core import events
+from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status
+from smsflow.core.events import Event
+
+__all__ = [
+    "CONVERSATION_COLUMNS",
+    "conversation_row",
+    "dump",
+    "event_json",
+    "read_conversation",
+    "read_event",
+    "read_time",
+    "utc",
+]
+
+CONVERSATION_COLUMNS = (
+    "id, dialog, revision, birth_id, msisdn, child, language, state, status, result, wait, misread, reminded,"
+    " asked_at, due_kind, due_at, body, version"
+)
+
+
+def utc(at: datetime) -> str:
+    """An aware time as it is stored: UTC, milliseconds, sortable as text."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def read_time(text: str, zone: tzinfo) -> datetime:
+    """A stored time, in `zone`."""
+    return datetime.fromisoformat(text).astimezone(zone)
+
+
+def dump(value: Any) -> str:  # noqa: ANN401 - JSON is anything
+    """Compact JSON, letters as they are."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
+    """The values of `CONVERSATION_COLUMNS` without id and version."""
+    due, asked_at = conversation.due, conversation.asked_at
+    body = {
+        "facts": conversation.facts,
+        "answers": conversation.answers,
+        "trail": [(asked.state, asked.address, asked.value) for asked in conversation.trail],
+        "printed": conversation.printed,
+        "page": conversation.page,
+        "sealed": conversation.sealed,
+    }
+    return (
+        conversation.dialog,
+        conversation.revision,
+        conversation.birth_id,
+        conversation.msisdn,
+        conversation.child,
+        conversation.language,
+        conversation.state,
+        conversation.status.value,
+        conversation.result,
+        conversation.wait,
+        conversation.misread,
+        conversation.reminded,
+        utc(asked_at) if asked_at else None,
+        due.kind.value if due else None,
+        utc(due.at) if due else None,
+        dump(body),
+    )
+
+
+def read_conversation(row: tuple[Any, ...], zone: tzinfo) -> Conversation:
+    """The conversation in a row of `CONVERSATION_COLUMNS`, its times in `zone`."""
+    (case, dialog, revision, birth_id, msisdn, child, language, state, status, result) = row[:10]
+    wait, misread, reminded, asked_at, due_kind, due_at, body_json, version = row[10:18]
+    body = json.loads(body_json)
+    return Conversation(
+        case=case,
+        dialog=dialog,
+        revision=revision,
+        birth_id=birth_id,
+        msisdn=msisdn,
+        child=child,
+        language=language,
+        state=state,
+        status=Status(status),
+        result=result,
+        facts=body["facts"],
+        answers=body["answers"],
+        trail=tuple(Asked(*asked) for asked in body["trail"]),
+        sealed=body["sealed"],
+        printed={state: tuple(addresses) for state, addresses in body["printed"].items()},
+        page=body["page"],
+        wait=wait,
+        misread=misread,
+        reminded=reminded,
+        asked_at=read_time(asked_at, zone) if asked_at else None,
+        due=Due(DueKind(due_kind), read_time(due_at, zone)) if due_at else None,
+        version=version,
+    )
+
+
+def event_json(event: Event) -> str:
+    """An event as it is journalled: its name and every field."""
+    values: dict[str, Any] = {"event": type(event).__name__}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        values[field.name] = value.isoformat() if isinstance(value, datetime) else value
+    return dump(values)
+
+
+def read_event(text: str, zone: tzinfo) -> Event:
+    """The event that `event_json` wrote."""
+    values: Mapping[str, Any] = json.loads(text)
+    kind = getattr(events, values["event"])
+    times = {"at", "opens_at"}
+    read: dict[str, Any] = {
+        name: datetime.fromisoformat(value).astimezone(zone) if name in times else value
+        for name, value in values.items()
+        if name != "event"
+    }
+    if "coercions" in read:
+        read["coercions"] = tuple(read["coercions"])
+    event: Event = kind(**read)
+    return event

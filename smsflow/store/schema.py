@@ -1,0 +1,120 @@
+"""The tables, as ordered migrations. Times are UTC texts that sort (`2026-11-20T09:00:00.000+00:00`).
+
+Columns that hold personal data are named in `PERSONAL`: what logs, exports and erasure must know.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+__all__ = ["PERSONAL", "migrations"]
+
+PERSONAL = {
+    "citizen": ("iin", "msisdn"),
+    "phone": ("msisdn",),
+    "birth": ("mother_iin", "msisdn", "account"),
+    "conversation": ("msisdn", "body"),
+    "journal": ("event",),
+    "inbound": ("msisdn", "raw", "text"),
+    "part": ("msisdn", "payload"),
+    "outbox": ("msisdn", "text"),
+    "application": ("data",),
+}
+
+migrations = Migrations("smsflow")
+
+
+@migrations()
+def first_tables(db: Database) -> None:
+    """Everything that the first service needs."""
+    for statement in _FIRST.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
+_FIRST = """
+-- the base of mobile citizens: whose number it is, since when
+CREATE TABLE citizen (
+    iin TEXT PRIMARY KEY, msisdn TEXT NOT NULL, bound_at TEXT NOT NULL) WITHOUT ROWID;
+CREATE UNIQUE INDEX citizen_msisdn ON citizen (msisdn);
+
+-- what is known of a number beside its cases
+CREATE TABLE phone (
+    msisdn TEXT PRIMARY KEY, stopped_at TEXT, explained_at TEXT) WITHOUT ROWID;
+
+CREATE TABLE birth (
+    birth_id TEXT PRIMARY KEY, mother_iin TEXT NOT NULL, msisdn TEXT, born_at TEXT NOT NULL,
+    sex TEXT NOT NULL, alive INTEGER NOT NULL, birth_order INTEGER NOT NULL, account TEXT,
+    address_kato TEXT, received_at TEXT NOT NULL, conversation INTEGER NOT NULL) WITHOUT ROWID;
+
+-- every revision of a dialog that a conversation was ever pinned to; sources is JSON, file to text
+CREATE TABLE dialog (
+    revision TEXT PRIMARY KEY, name TEXT NOT NULL, sources TEXT NOT NULL, first_used_at TEXT NOT NULL)
+    WITHOUT ROWID;
+
+-- one conversation is one case; body is JSON: facts, answers, trail, printed addresses
+CREATE TABLE conversation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, dialog TEXT NOT NULL, revision TEXT NOT NULL,
+    birth_id TEXT NOT NULL, msisdn TEXT NOT NULL, child TEXT NOT NULL, language TEXT NOT NULL,
+    state TEXT NOT NULL, status TEXT NOT NULL, result TEXT, wait INTEGER NOT NULL, misread INTEGER NOT NULL,
+    reminded INTEGER NOT NULL, asked_at TEXT, due_kind TEXT, due_at TEXT, body TEXT NOT NULL,
+    version INTEGER NOT NULL, opened_at TEXT NOT NULL, closed_at TEXT);
+CREATE INDEX conversation_msisdn ON conversation (msisdn);
+CREATE INDEX conversation_birth ON conversation (birth_id);
+CREATE INDEX conversation_due ON conversation (due_at) WHERE due_at IS NOT NULL;
+
+-- append-only: every event of every conversation as it came, and what it turned out to be
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, conversation INTEGER NOT NULL, event TEXT NOT NULL,
+    outcome TEXT NOT NULL, from_state TEXT NOT NULL, to_state TEXT NOT NULL, revision TEXT NOT NULL);
+CREATE INDEX journal_conversation ON journal (conversation);
+
+-- every text that came in, raw; session tells one connection of a link from the next
+CREATE TABLE inbound (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, link TEXT NOT NULL, session TEXT NOT NULL,
+    sequence INTEGER NOT NULL, msisdn TEXT NOT NULL, destination TEXT NOT NULL, data_coding INTEGER NOT NULL,
+    raw BLOB NOT NULL, text TEXT NOT NULL, conversation INTEGER, outcome TEXT NOT NULL, reason TEXT NOT NULL,
+    coercions TEXT NOT NULL);
+CREATE INDEX inbound_msisdn ON inbound (msisdn, id);
+
+-- parts of long texts that have not all come yet; reference tells the kinds of numbering apart
+CREATE TABLE part (
+    msisdn TEXT NOT NULL, destination TEXT NOT NULL, reference TEXT NOT NULL, number INTEGER NOT NULL,
+    total INTEGER NOT NULL, data_coding INTEGER NOT NULL, payload BLOB NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (msisdn, destination, reference, number)) WITHOUT ROWID;
+
+-- status: held (until not_before), queued, sending, accepted, delivered, failed, expired, dropped
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY, conversation INTEGER, msisdn TEXT NOT NULL, text TEXT NOT NULL,
+    segments INTEGER NOT NULL, urgency INTEGER NOT NULL, wait INTEGER, status TEXT NOT NULL,
+    not_before TEXT NOT NULL, queued_at TEXT NOT NULL, changed_at TEXT NOT NULL, link TEXT,
+    in_doubt INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, error TEXT);
+CREATE INDEX outbox_queued ON outbox (urgency, id) WHERE status = 'queued';
+CREATE INDEX outbox_held ON outbox (not_before) WHERE status = 'held';
+CREATE INDEX outbox_sending ON outbox (link) WHERE status = 'sending';
+CREATE INDEX outbox_conversation ON outbox (conversation);
+
+-- one row for each part that a message centre took: key is a form of its id by which receipts find it
+CREATE TABLE segment (
+    outbox INTEGER NOT NULL, part INTEGER NOT NULL, link TEXT NOT NULL, message_id TEXT NOT NULL,
+    state TEXT, PRIMARY KEY (outbox, part)) WITHOUT ROWID;
+CREATE INDEX segment_message ON segment (message_id);
+
+-- status: queued, taken, refused
+CREATE TABLE application (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, conversation INTEGER NOT NULL, kind TEXT NOT NULL,
+    data TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_at TEXT NOT NULL,
+    created_at TEXT NOT NULL, error TEXT);
+CREATE INDEX application_queued ON application (next_at) WHERE status = 'queued';
+CREATE INDEX application_conversation ON application (conversation);
+
+-- what bodies have said, by their own ids: the second time changes nothing
+CREATE TABLE body_event (
+    conversation INTEGER NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL, outcome TEXT NOT NULL,
+    PRIMARY KEY (conversation, id)) WITHOUT ROWID;
+
+-- what a person must look at
+CREATE TABLE flag (
+    id INTEGER PRIMARY KEY, conversation INTEGER, reason TEXT NOT NULL, at TEXT NOT NULL, cleared_at TEXT);
+CREATE INDEX flag_open ON flag (conversation) WHERE cleared_at IS NULL
+"""
