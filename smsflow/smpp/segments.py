@@ -42,7 +42,7 @@ class Segment:
 def segment(text: str, reference: int, *, coding: Coding | None = None) -> tuple[Segment, ...]:
     """Return `text` as the segments that carry it, at least one.
 
-    `reference` tells one long text from another of the same sender and receiver; its last eight bits are used.
+    `reference` tells one long text from another of the same sender and receiver; its low octet is used.
 
     Raises:
         ValueError: the text takes more than 255 segments, or `coding` cannot carry it.

@@ -1,0 +1,546 @@
+"""The brain of one SMPP session as an ESME: octets and `now` in, events and octets out.
+
+There is no socket, clock, thread, log or randomness here. Whoever carries the octets (`smpp.session`) makes
+a `Link` for each connection, and then:
+
+- gives it what arrives (`receive`), the time when `next_timer` says so (`tick`), and the end (`lost`);
+- acts on the events that these return, in order;
+- sends `data_to_send` after every call;
+- stops using it after `Closed`, which is always the last event, and closes the connection.
+
+Times are seconds of one monotonic clock. Numbers that we give to our requests and numbers that the message
+centre gives to its own are separate, though they look alike (SMPP v3.4 §5.1.4).
+
+    >>> link = Link(LinkSettings("main", "127.0.0.1", 2775, "smsflow", ""), now=0)
+    >>> link.data_to_send().hex()[:32]
+    '0000001f000000090000000000000001'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from smsflow.core.errors import LocalViolation, RemoteViolation
+from smsflow.smpp import codec
+from smsflow.smpp.codec import (
+    Bind,
+    BindMode,
+    BindReceiver,
+    BindReceiverResp,
+    BindResp,
+    BindTransceiver,
+    BindTransceiverResp,
+    BindTransmitter,
+    BindTransmitterResp,
+    DataSm,
+    DataSmResp,
+    DeliverSm,
+    DeliverSmResp,
+    EnquireLink,
+    EnquireLinkResp,
+    Framer,
+    GenericNack,
+    Pdu,
+    SubmitSm,
+    SubmitSmResp,
+    Unbind,
+    UnbindResp,
+    Undecodable,
+)
+from smsflow.smpp.statuses import Status, Verdict, submit_verdict
+
+__all__ = [
+    "Bound",
+    "Closed",
+    "Delivered",
+    "Event",
+    "InDoubt",
+    "Link",
+    "LinkSettings",
+    "LinkState",
+    "Refused",
+    "Room",
+    "SubmitAnswered",
+    "Throttled",
+    "Undecoded",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What an operator says about one SMPP session.
+
+    `window` is how many submit_sm may be unanswered; `tps` how many may go out in a second, 0 for any number.
+    """
+
+    name: str
+    host: str
+    port: int
+    system_id: str
+    password: str = field(repr=False)
+    system_type: str = ""
+    bind: Literal["transceiver", "receiver", "transmitter"] = "transceiver"
+    window: int = 64
+    tps: int = 0
+    enquire_link_s: float = 30.0
+    response_timeout_s: float = 30.0
+    bind_timeout_s: float = 15.0
+
+
+class LinkState(Enum):
+    """Where the session is; only BOUND may submit."""
+
+    BINDING = "binding"
+    BOUND = "bound"
+    DRAINING = "draining"
+    """We want to leave: nothing new goes out, what is unanswered is waited for."""
+    UNBINDING = "unbinding"
+    """An unbind of either side is on the wire; what is unanswered may still be answered."""
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The message centre, which calls itself `system_id`, has accepted the bind."""
+
+    system_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The bind was answered with `status`; `Closed` follows."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A text or a receipt: commit it, then `respond` to its sequence."""
+
+    pdu: DeliverSm
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAnswered:
+    """The submit_sm given with `token` was answered; `message_id` may be empty even when `status` is 0."""
+
+    token: Hashable
+    status: int
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Nobody knows whether the submit_sm given with these tokens were taken; oldest first."""
+
+    tokens: tuple[Hashable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The message centre wants less: nothing goes out until `until`."""
+
+    status: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """There may be room again for whom `room` has told that there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """A frame that could not be read; it has been answered. Keep `raw` for a person to look at."""
+
+    raw: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The session has ended; send what is left and close the connection."""
+
+    reason: str
+
+
+Event: TypeAlias = (
+    Bound | Refused | Delivered | SubmitAnswered | InDoubt | Throttled | Room | Undecoded | Closed
+)
+
+_BINDS: Final[dict[str, tuple[BindMode, type[BindResp]]]] = {
+    "transceiver": (BindTransceiver, BindTransceiverResp),
+    "receiver": (BindReceiver, BindReceiverResp),
+    "transmitter": (BindTransmitter, BindTransmitterResp),
+}
+_MAX_SEQUENCE: Final = 0x7FFFFFFF
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 30.0
+_UNBOUND_GRACE_S: Final = 2.0
+"""How long the message centre may still answer after it has said unbind."""
+_BURST_S: Final = 0.02
+"""tps is kept over this time, so that a timer need not fire for every single PDU."""
+
+
+class _Pace:
+    """How many submit_sm may go out now, by tps: a bucket of tokens that fills evenly."""
+
+    def __init__(self, tps: int, now: float) -> None:
+        self._tps = tps
+        self._depth = max(1.0, tps * _BURST_S)
+        self._tokens = self._depth
+        self._filled_at = now
+
+    def room(self, now: float, most: int) -> int:
+        """Return how many may go out now, `most` at most."""
+        if not self._tps:
+            return most
+        self._tokens = min(self._depth, self._tokens + (now - self._filled_at) * self._tps)
+        self._filled_at = now
+        # What rounding takes from 0.1 + 0.1 + … must not cost a PDU.
+        return min(most, int(self._tokens + 1e-6))
+
+    def take(self) -> None:
+        """Note that one goes out."""
+        if self._tps:
+            self._tokens -= 1.0
+
+    def next_at(self) -> float:
+        """Return when there is room for one more."""
+        if not self._tps:
+            return self._filled_at
+        return self._filled_at + max(0.0, 1.0 - self._tokens) / self._tps
+
+
+class Link:
+    """One SMPP session over one connection, from its bind to its end."""
+
+    def __init__(self, settings: LinkSettings, now: float) -> None:
+        """Begin with a bind request, which waits in `data_to_send`."""
+        self.settings = settings
+        self.state = LinkState.BINDING
+        self._framer = Framer(settings.name)
+        self._out = bytearray()
+        self._events: list[Event] = []
+        self._sequence = 0
+        self._heard_at = now
+        self._enquired = False
+        self._pending: dict[int, tuple[Hashable, float]] = {}
+        self._unanswered = 0
+        self._data_sms: set[int] = set()
+        self._pace = _Pace(settings.tps, now)
+        self._pause_s = 0.0
+        self._paused_at = self._paused_until = float("-inf")
+        self._starved = False
+        self._leave_at = self._close_at = float("inf")
+        self._deadline = now + settings.bind_timeout_s
+        self._peer_left = False
+        self._begin_bind()
+
+    # ---------------------------------------------------------------------------------- what goes out
+
+    def data_to_send(self) -> bytes:
+        """Return the octets to send now, once."""
+        octets = bytes(self._out)
+        self._out.clear()
+        return octets
+
+    @property
+    def unanswered(self) -> int:
+        """How many delivered PDUs still wait for `respond`."""
+        return self._unanswered
+
+    @property
+    def in_flight(self) -> int:
+        """How many submit_sm are not answered yet."""
+        return len(self._pending)
+
+    def room(self, now: float) -> int:
+        """Return how many submit_sm may be given now; when that is 0, a `Room` comes later if bound."""
+        if self.state is not LinkState.BOUND or self.settings.bind == "receiver":
+            return 0
+        most = self.settings.window - len(self._pending)
+        room = 0 if now < self._paused_until else max(0, self._pace.room(now, most))
+        self._starved = room == 0
+        return room
+
+    def submit(self, token: Hashable, pdu: SubmitSm, now: float) -> None:
+        """Send `pdu`; `SubmitAnswered` or `InDoubt` with `token` follows.
+
+        Raises:
+            LocalViolation: there is no `room`, or a field cannot be encoded. Nothing was sent.
+        """
+        room = self.room(now)
+        if not room:
+            raise LocalViolation(self.settings.name, "submit_sm was given though there was no room for it")
+        sequence = self._next_sequence()
+        self._out += codec.encode(pdu, sequence)
+        self._pending[sequence] = (token, now)
+        self._pace.take()
+        self._starved = room == 1
+
+    def respond(self, sequence: int, status: int) -> None:
+        """Answer the delivered PDU with `sequence`; 0 says that it is kept for good."""
+        self._unanswered -= 1
+        if sequence in self._data_sms:
+            self._data_sms.discard(sequence)
+            self._send(DataSmResp(sequence=sequence, status=status))
+        else:
+            self._send(DeliverSmResp(sequence=sequence, status=status))
+
+    def unbind(self, now: float, grace_s: float) -> tuple[Event, ...]:
+        """Leave: wait for answers, unbind, and close within `grace_s` whatever the message centre does."""
+        self._close_at = min(self._close_at, now + grace_s)
+        if self.state is LinkState.BINDING:
+            self._close("closed before the bind was answered")
+        elif self.state is LinkState.BOUND:
+            self.state = LinkState.DRAINING
+            self._leave_at = now + grace_s / 2
+            self._settle(now)
+        return self._take_events()
+
+    # ----------------------------------------------------------------------------------- what comes in
+
+    def receive(self, octets: bytes, now: float) -> tuple[Event, ...]:
+        """Return what `octets` from the message centre mean; they may end anywhere."""
+        try:
+            for frame in self._framer.receive(octets):
+                if self.state is LinkState.CLOSED:
+                    break
+                self._heard_at = now
+                self._enquired = False
+                self._handle(codec.decode(frame), now)
+        except RemoteViolation as violation:
+            self._send(GenericNack(status=Status.RINVCMDLEN))
+            self._close(violation.reason)
+        self._offer(now)
+        self._settle(now)
+        return self._take_events()
+
+    def _handle(self, pdu: Pdu, now: float) -> None:
+        match pdu:
+            case DeliverSm():
+                self._deliver(pdu)
+            case SubmitSmResp():  # which deliver_sm_resp and data_sm_resp are too; we never ask for those
+                if type(pdu) is SubmitSmResp:
+                    self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
+            case GenericNack():
+                self._handle_nack(pdu, now)
+            case Undecodable():
+                self._events.append(Undecoded(pdu.raw, pdu.reason))
+                if pdu.is_request:
+                    self._send(codec.make_error(pdu, pdu.answer))
+            case SubmitSm() | Bind():  # requests that only an ESME makes
+                self._send(codec.make_error(pdu, Status.RINVCMDID))
+            case _:
+                self._handle_session(pdu, now)
+
+    def _handle_session(self, pdu: Pdu, now: float) -> None:
+        match pdu:
+            case EnquireLink():
+                self._send(EnquireLinkResp(sequence=pdu.sequence))
+            case BindResp():
+                self._handle_bind_resp(pdu)
+            case Unbind():
+                self._handle_unbind(pdu, now)
+            case UnbindResp():
+                self._handle_unbind_resp()
+            case _:
+                pass  # enquire_link_resp: having been heard is all that it says; outbind, alert_notification
+
+    def _deliver(self, pdu: DeliverSm) -> None:
+        """Hand `pdu` over, before the bind is answered too: refused for good it might be lost."""
+        self._unanswered += 1
+        if isinstance(pdu, DataSm):
+            self._data_sms.add(pdu.sequence)
+        self._events.append(Delivered(pdu))
+
+    def _handle_bind_resp(self, pdu: BindResp) -> None:
+        """Believe the answer to our own bind only: other PDUs, and other answers, may come before it."""
+        expected = _BINDS[self.settings.bind][1]
+        if self.state is not LinkState.BINDING or pdu.sequence != 1 or type(pdu) is not expected:
+            return
+        if pdu.status:
+            self._refuse(pdu.status)
+            return
+        self.state = LinkState.BOUND
+        self._deadline = float("inf")
+        self._starved = True
+        self._events.append(Bound(pdu.system_id))
+
+    def _handle_nack(self, pdu: GenericNack, now: float) -> None:
+        """Take a generic_nack as the answer to the request whose sequence it bears (§4.3)."""
+        if self.state is LinkState.BINDING and pdu.sequence == 1:
+            self._refuse(pdu.status)
+        else:
+            self._answer_submit(pdu.sequence, pdu.status or Status.RUNKNOWNERR, "", now)
+
+    def _refuse(self, status: int) -> None:
+        self._events.append(Refused(status))
+        self._close("the bind was refused")
+
+    def _handle_unbind(self, pdu: Unbind, now: float) -> None:
+        """Agree, then let what is unanswered be answered for a moment (§4.2)."""
+        self._send(UnbindResp(sequence=pdu.sequence))
+        self.state = LinkState.UNBINDING
+        self._leave_at = float("inf")
+        self._close_at = min(self._close_at, now + _UNBOUND_GRACE_S)
+        self._peer_left = True
+
+    def _handle_unbind_resp(self) -> None:
+        if self.state is LinkState.UNBINDING:
+            self._close("unbound")
+
+    def _answer_submit(self, sequence: int, status: int, message_id: str, now: float) -> None:
+        """Settle the submit_sm with `sequence`; an answer to none, or after its time, is left alone."""
+        submitted = self._pending.pop(sequence, None)
+        if submitted is None:
+            return
+        token, sent_at = submitted
+        if submit_verdict(status) is Verdict.PAUSE:
+            self._throttle(status, sent_at, now)
+        elif status == Status.ROK:
+            self._pause_s = 0.0
+        self._events.append(SubmitAnswered(token, status, message_id))
+
+    def _throttle(self, status: int, sent_at: float, now: float) -> None:
+        """Pause, twice as long as before if what went out after the last pause was refused again."""
+        if sent_at <= self._paused_at:
+            return  # sent before the pause that is, or was, its answer
+        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
+        self._paused_at = now
+        self._paused_until = now + self._pause_s
+        self._starved = True
+        self._events.append(Throttled(status, self._paused_until))
+
+    # -------------------------------------------------------------------------------------------- time
+
+    def next_timer(self) -> float:
+        """Return when `tick` must be called, if nothing else happens before; ask after every call."""
+        if self._is_settled():
+            return self._heard_at
+        due = min(self._deadline, self._leave_at, self._close_at, self._next_enquiry())
+        if self._pending:
+            due = min(due, self._oldest_sent_at() + self.settings.response_timeout_s)
+        if self._starved and self._has_window():
+            due = min(due, max(self._paused_until, self._pace.next_at()))
+        return due
+
+    def tick(self, now: float) -> tuple[Event, ...]:
+        """Return what the time `now` brings about; harmless when called too early."""
+        self._expire(now)
+        if now >= self._deadline:
+            self._close("the bind was not answered")
+        elif now >= self._close_at:
+            self._close(self._leaving_reason())
+        elif now >= self._next_enquiry():
+            self._enquire()
+        self._offer(now)
+        self._settle(now)
+        return self._take_events()
+
+    def resume(self, now: float) -> None:
+        """Note that we were not reading until `now`: the silence before was not the message centre's."""
+        self._heard_at = now
+        self._pending = {sequence: (token, now) for sequence, (token, _) in self._pending.items()}
+
+    def lost(self, reason: str) -> tuple[Event, ...]:
+        """Return what the end of the connection brings about."""
+        self._close(self._leaving_reason() if self._peer_left else reason)
+        return self._take_events()
+
+    def _expire(self, now: float) -> None:
+        """Give up on the submit_sm that were not answered in time; they keep no place in the window."""
+        expired: list[Hashable] = []
+        while self._pending and now >= self._oldest_sent_at() + self.settings.response_timeout_s:
+            token, _ = self._pending.pop(next(iter(self._pending)))
+            expired.append(token)
+        if expired:
+            self._events.append(InDoubt(tuple(expired)))
+
+    def _oldest_sent_at(self) -> float:
+        return next(iter(self._pending.values()))[1]
+
+    def _next_enquiry(self) -> float:
+        """Return when silence must be broken, or, once it has been in vain, when it is death (§7.2)."""
+        if self.state is not LinkState.BOUND:
+            return float("inf")
+        patience = self.settings.response_timeout_s if self._enquired else 0.0
+        return self._heard_at + self.settings.enquire_link_s + patience
+
+    def _enquire(self) -> None:
+        if self._enquired:
+            self._close("nothing was heard, not even an answer to enquire_link")
+            return
+        self._enquired = True
+        self._send(EnquireLink(sequence=self._next_sequence()))
+
+    # --------------------------------------------------------------------------------------- machinery
+
+    def _begin_bind(self) -> None:
+        settings = self.settings
+        request = _BINDS[settings.bind][0](
+            sequence=self._next_sequence(),
+            system_id=settings.system_id,
+            password=settings.password,
+            system_type=settings.system_type,
+        )
+        self._send(request)
+
+    def _has_window(self) -> bool:
+        return (
+            self.state is LinkState.BOUND
+            and self.settings.bind != "receiver"
+            and len(self._pending) < self.settings.window
+        )
+
+    def _offer(self, now: float) -> None:
+        """Tell whoever found no room that there is some."""
+        if self._starved and self._has_window() and self.room(now):
+            self._events.append(Room())
+
+    def _is_settled(self) -> bool:
+        """Whether nothing keeps a session that is about to end."""
+        leaving = self.state is LinkState.DRAINING or (self.state is LinkState.UNBINDING and self._peer_left)
+        return leaving and not self._pending and not self._unanswered
+
+    def _settle(self, now: float) -> None:
+        """Take the next step out, if we are leaving and it is time."""
+        if self.state is LinkState.DRAINING and (self._is_settled() or now >= self._leave_at):
+            self.state = LinkState.UNBINDING
+            self._leave_at = float("inf")
+            self._send(Unbind(sequence=self._next_sequence()))
+        elif self.state is LinkState.UNBINDING and self._is_settled():
+            self._close(self._leaving_reason())
+
+    def _leaving_reason(self) -> str:
+        return "the message centre unbound" if self._peer_left else "unbind was not answered"
+
+    def _close(self, reason: str) -> None:
+        """End the session, once: what was not answered is in doubt."""
+        if self.state is LinkState.CLOSED:
+            return
+        self.state = LinkState.CLOSED
+        self._deadline = self._leave_at = self._close_at = float("inf")
+        if self._pending:
+            self._events.append(InDoubt(tuple(token for token, _ in self._pending.values())))
+            self._pending.clear()
+        self._events.append(Closed(reason))
+
+    def _next_sequence(self) -> int:
+        """Return the next free number from 1 to 0x7FFFFFFF (§5.1.4)."""
+        while True:
+            self._sequence = self._sequence % _MAX_SEQUENCE + 1
+            if self._sequence not in self._pending:
+                return self._sequence
+
+    def _send(self, pdu: Pdu) -> None:
+        self._out += codec.encode(pdu)
+
+    def _take_events(self) -> tuple[Event, ...]:
+        events = tuple(self._events)
+        self._events.clear()
+        return events
