@@ -213,6 +213,12 @@ class Dialog:
         """The questions, in the order of the file."""
         return (state for state in self.states.values() if isinstance(state, Ask))
 
+    @property
+    def events(self) -> frozenset[str]:
+        """The events of bodies that any state waits for."""
+        waits = (state for state in self.states.values() if isinstance(state, Wait))
+        return frozenset(name for wait in waits for name in wait.on)
+
     def destinations(self, state: State) -> Iterator[str]:
         """Every state that may follow `state`, in the order of the file; some more than once."""
         if isinstance(state, Ask):

@@ -58,9 +58,7 @@ def address_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
     head = dialog.service + conversation.child
     if dialog.scheme is Scheme.FIXED:
         return head + ask.number
-    return head + "".join(
-        asked.value for asked in conversation.trail if _ask(dialog, asked.state).adds_digits
-    )
+    return head + "".join(asked.value for asked in conversation.trail if _ask(dialog, asked.state).adds_digits)
 
 
 def question_of(dialog: Dialog, conversation: Conversation) -> Ask | None:
@@ -131,21 +129,17 @@ def _decide(
     if hits:
         return Missed(hits[0].index, AMBIGUOUS)
     if missed:
-        index = max(missed, key=lambda index: _nearness(reading, *held[index]))
+        index = max(missed, key=lambda index: _nearness(reading, held[index][1]))
         return Missed(index, missed[index])
     waiting = [index for index, (_, conversation) in enumerate(held) if conversation.status is Status.OPEN]
     return Missed(waiting[-1] if waiting else None, "no_question")
 
 
-def _nearness(reading: Reading, dialog: Dialog, conversation: Conversation) -> tuple[int, float]:
+def _nearness(reading: Reading, conversation: Conversation) -> tuple[int, float]:
     """How likely she meant this conversation: digits in common with its address, then the latest question."""
     address = conversation.printed[conversation.state][-1]
     common = next(
-        (
-            place
-            for place, pair in enumerate(zip(address, reading.digits, strict=False))
-            if pair[0] != pair[1]
-        ),
+        (place for place, pair in enumerate(zip(address, reading.digits, strict=False)) if pair[0] != pair[1]),
         min(len(address), len(reading.digits)),
     )
     asked_at = conversation.asked_at

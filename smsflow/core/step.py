@@ -106,9 +106,7 @@ class _Move:
         """Stand at state `name`. A question that is asked again takes back what was answered since."""
         states = [asked.state for asked in self.now.trail]
         trail = self.now.trail[: states.index(name)] if name in states else self.now.trail
-        self.now = replace(
-            self.now, state=name, trail=trail, page=0, wait=self.now.wait + 1, misread=0, reminded=0
-        )
+        self.now = replace(self.now, state=name, trail=trail, page=0, wait=self.now.wait + 1, misread=0, reminded=0)
 
     def ask(self, ask: Ask) -> None:
         """Send the question and start its clock."""
@@ -146,7 +144,7 @@ def _answering(dialog: Dialog, conversation: Conversation, at: datetime) -> _Mov
 
 def _answered(dialog: Dialog, conversation: Conversation, event: Answered) -> Step:
     if conversation.status is not Status.OPEN:
-        return _late(dialog, conversation, event, "closed")
+        return Step(conversation, (), Outcome.LATE)
     if event.state != conversation.state:
         return _answered_before(dialog, conversation, event)
     move = _answering(dialog, conversation, event.at)
@@ -161,7 +159,7 @@ def _answered_before(dialog: Dialog, conversation: Conversation, event: Answered
     if earlier.value == event.value and not event.also:
         return Step(conversation, (), Outcome.REPEATED)
     if place < conversation.sealed:
-        return _late(dialog, conversation, event, "sealed")
+        return _sealed(dialog, conversation, event.at)
     move = _answering(dialog, conversation, event.at)
     move.now = replace(conversation, state=event.state, trail=conversation.trail[:place])
     return _keep(move, _take(move, event, Outcome.AMENDED), conversation.trail[place + 1 :])
@@ -218,11 +216,12 @@ def _turn_page(move: _Move, ask: Ask, value: str, outcome: Outcome) -> Step:
     return move.done(outcome)
 
 
-def _late(dialog: Dialog, conversation: Conversation, event: Answered, text: str) -> Step:
-    move = _answering(dialog, conversation, event.at)
-    if conversation.status is not Status.SUSPENDED and conversation.misread < len(dialog.ladder):
+def _sealed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
+    """A correction of what was sent already: she is told, as often as the ladder has rungs."""
+    move = _answering(dialog, conversation, at)
+    if conversation.misread < len(dialog.ladder):
         move.now = replace(conversation, misread=conversation.misread + 1)
-        move.say(text)
+        move.say("sealed")
     return move.done(Outcome.LATE)
 
 
@@ -294,8 +293,10 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
         move.urgency = Urgency.NOTICE
         return move.go(GAVE_UP)
     ask = question_of(dialog, conversation)
-    assert ask and conversation.asked_at  # noqa: S101 - only an open question has reminders
-    passed = sum(remind.after(conversation.asked_at) <= event.at for remind in ask.silence.remind)
+    asked_at = conversation.asked_at
+    assert ask is not None  # noqa: S101 - only an open question has reminders
+    assert asked_at is not None  # noqa: S101
+    passed = sum(remind.after(asked_at) <= event.at for remind in ask.silence.remind)
     move.now = replace(conversation, reminded=passed)
     move.now = replace(move.now, due=_next_due(ask, move.now, reminded_at=event.at))
     move.send(render(dialog, move.now, dialog.texts["remind"], event.at), only_in_wait=True)

@@ -168,6 +168,22 @@ class Store:
         except sqlite3.Error as error:
             raise StoreError(f"the store did not take it: {error}") from error
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """All that is written inside is kept, or none of it, within the transaction. Raises: StoreError."""
+        try:
+            self._execute("SAVEPOINT job")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK TO job")
+                    self._execute("RELEASE job")
+                raise
+            self._execute("RELEASE job")
+        except sqlite3.Error as error:
+            raise StoreError(f"the store did not take it: {error}") from error
+
     # --- conversations -----------------------------------------------------------------------------
 
     def load_phone(self, msisdn: str) -> tuple[Conversation, ...]:
@@ -182,13 +198,19 @@ class Store:
         """The conversation of a case, None when there is no such case."""
         return next(iter(self._conversations("id = ?", case)), None)
 
-    def load_due(self, now: datetime, most: int) -> tuple[Conversation, ...]:
-        """Conversations whose timer is due, the longest overdue first."""
+    def load_due(self, now: datetime, most: int) -> tuple[int, ...]:
+        """Cases whose timer is due, the longest overdue first."""
         rows = self._execute(
-            f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE due_at <= ? ORDER BY due_at LIMIT ?",  # noqa: S608
-            (utc(now), most),
+            "SELECT id FROM conversation WHERE due_at <= ? ORDER BY due_at LIMIT ?", (utc(now), most)
         )
-        return tuple(read_conversation(row, self._zone) for row in rows.fetchall())
+        return tuple(row[0] for row in rows.fetchall())
+
+    def put_off(self, case: int, until: datetime) -> None:
+        """Let the timer of a case rest until then."""
+        self._execute(
+            "UPDATE conversation SET due_at=?, version=version+1 WHERE id=? AND due_at IS NOT NULL",
+            (utc(until), case),
+        )
 
     def find_next_due(self) -> datetime | None:
         """When the next timer, held text or application falls due; None when nothing waits for a time."""
@@ -467,9 +489,7 @@ class Store:
         """Whether any text waits for a link."""
         return self._execute("SELECT 1 FROM outbox WHERE status='queued' LIMIT 1").fetchone() is not None
 
-    def mark_segment(
-        self, outbox: int, part: int, total: int, link: str, message_id: str, now: datetime
-    ) -> None:
+    def mark_segment(self, outbox: int, part: int, total: int, link: str, message_id: str, now: datetime) -> None:
         """A message centre took one part under `message_id`; the text is accepted when it has taken all."""
         self._execute(
             "INSERT OR REPLACE INTO segment (outbox, part, link, message_id) VALUES (?, ?, ?, ?)",

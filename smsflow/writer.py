@@ -1,0 +1,94 @@
+"""One transaction for everything that has arrived: group commit.
+
+Jobs that come while the event loop is busy, or while the last commit ran, are committed together. A job that
+fails is rolled back alone (a savepoint), and costs the others nothing. When the commit itself fails, every job
+of the group fails with `StoreError`, and nothing of it has happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from smsflow.core.errors import StoreError
+from smsflow.store.store import Store
+
+__all__ = ["Writer"]
+
+Result = TypeVar("Result")
+Job = Callable[[], Any]
+Done = Callable[[Any, Exception | None], None]
+
+
+class Writer:
+    """Runs jobs inside the store's transactions, from the event loop's own thread.
+
+    `last` runs inside every transaction after the jobs, `after` when it is on the disk: the outbox uses them
+    to claim texts in the transaction that made them.
+    """
+
+    def __init__(self, store: Store, *, last: Job, after: Callable[[Any], None]) -> None:
+        self._store = store
+        self._last = last
+        self._after = after
+        self._jobs: list[tuple[Job, Done]] = []
+        self._scheduled = False
+        self.failing: StoreError | None = None  # why the last transaction failed, None when it did not
+
+    def submit(self, job: Job, done: Done) -> None:
+        """Run `job` in the next transaction; `done(result, error)` is called when it is on the disk."""
+        self._jobs.append((job, done))
+        self._schedule()
+
+    def wake(self) -> None:
+        """Have a transaction soon, even when there is no job: `last` may have something to do."""
+        self._schedule()
+
+    async def run(self, job: Callable[[], Result]) -> Result:
+        """The result of `job`, once it is on the disk. Raises what the job raised, or StoreError."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def done(result: Result, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.submit(job, done)
+        return await future
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self.commit)
+
+    def commit(self) -> None:
+        """Run and commit what is waiting, then tell everybody."""
+        self._scheduled = False
+        jobs, self._jobs = self._jobs, []
+        outcomes: list[tuple[Done, Any, Exception | None]] = []
+        claimed: Any = None
+        try:
+            with self._store.transaction():
+                for job, done in jobs:
+                    try:
+                        with self._store.savepoint():
+                            outcomes.append((done, job(), None))
+                    except StoreError:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - whoever submitted the job is told
+                        outcomes.append((done, None, error))
+                claimed = self._last()
+        except StoreError as error:
+            self.failing = error
+            outcomes = [(done, None, error) for _, done in jobs]
+            claimed = None
+        else:
+            self.failing = None
+        for done, result, failure in outcomes:
+            done(result, failure)
+        if claimed:
+            self._after(claimed)
