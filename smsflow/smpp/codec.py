@@ -497,12 +497,8 @@ _SPECIAL_DECODERS: Final[dict[type[Pdu], _Decoder]] = {
     BindTransmitter: _make_request_decoder(BindTransmitter, smpplib.BindTransmitter, *_BIND),
     BindTransceiver: _make_request_decoder(BindTransceiver, smpplib.BindTransceiver, *_BIND),
     BindReceiverResp: _make_response_decoder(BindReceiverResp, smpplib.BindReceiverResp, "system_id"),
-    BindTransmitterResp: _make_response_decoder(
-        BindTransmitterResp, smpplib.BindTransmitterResp, "system_id"
-    ),
-    BindTransceiverResp: _make_response_decoder(
-        BindTransceiverResp, smpplib.BindTransceiverResp, "system_id"
-    ),
+    BindTransmitterResp: _make_response_decoder(BindTransmitterResp, smpplib.BindTransmitterResp, "system_id"),
+    BindTransceiverResp: _make_response_decoder(BindTransceiverResp, smpplib.BindTransceiverResp, "system_id"),
     SubmitSm: _make_request_decoder(SubmitSm, smpplib.SubmitSM, *_SM),
     DeliverSm: _make_request_decoder(DeliverSm, smpplib.DeliverSM, *_SM),
     DataSm: _make_request_decoder(DataSm, smpplib.DataSM, *_ADDRESSES),
@@ -511,8 +507,7 @@ _SPECIAL_DECODERS: Final[dict[type[Pdu], _Decoder]] = {
     DataSmResp: _make_response_decoder(DataSmResp, smpplib.DataSMResp, "message_id"),
 }
 _DECODERS: Final[dict[int, _Decoder]] = {
-    command_id: _SPECIAL_DECODERS.get(pdu) or _make_header_decoder(pdu)
-    for pdu, command_id in _COMMAND_IDS.items()
+    command_id: _SPECIAL_DECODERS.get(pdu) or _make_header_decoder(pdu) for pdu, command_id in _COMMAND_IDS.items()
 }
 
 

@@ -167,9 +167,7 @@ class Closed:
     reason: str
 
 
-Event: TypeAlias = (
-    Bound | Refused | Delivered | SubmitAnswered | InDoubt | Throttled | Room | Undecoded | Closed
-)
+Event: TypeAlias = Bound | Refused | Delivered | SubmitAnswered | InDoubt | Throttled | Room | Undecoded | Closed
 
 _BINDS: Final[dict[str, tuple[BindMode, type[BindResp]]]] = {
     "transceiver": (BindTransceiver, BindTransceiverResp),

@@ -78,8 +78,7 @@ _WORDS: Final = {
     "FAILE": State.FAILED,
 }
 _FIELDS: Final = {
-    name: re.compile(rf"(?<!\S){name}\s*:\s*([^\s:]+)(?=\s|$)", re.IGNORECASE)
-    for name in ("id", "stat", "err")
+    name: re.compile(rf"(?<!\S){name}\s*:\s*([^\s:]+)(?=\s|$)", re.IGNORECASE) for name in ("id", "stat", "err")
 }
 
 

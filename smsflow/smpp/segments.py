@@ -55,8 +55,7 @@ def segment(text: str, reference: int, *, coding: Coding | None = None) -> tuple
         raise ValueError(f"a text of {len(parts)} segments cannot be sent; 255 is the most")
     head = bytes((5, _CONCATENATED_8, 3, reference & 0xFF, len(parts)))
     return tuple(
-        Segment(UDHI, chosen.value, head + bytes((number,)) + part)
-        for number, part in enumerate(parts, start=1)
+        Segment(UDHI, chosen.value, head + bytes((number,)) + part) for number, part in enumerate(parts, start=1)
     )
 
 

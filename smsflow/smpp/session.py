@@ -361,9 +361,9 @@ class _Connection(asyncio.Protocol):
 
     def _close(self, transport: asyncio.Transport) -> None:
         """Close when the last octets have left; cut if they do not."""
-        if self._timer is not None:
-            self._timer.cancel()
         if not transport.is_closing():
+            if self._timer is not None:
+                self._timer.cancel()
             transport.close()
             self._timer = self._loop.call_later(_LINGER_S, transport.abort)
 
