@@ -1,0 +1,137 @@
+"""Delivery receipts, and what only looks like one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsflow.smpp.codec import DeliverSm
+from smsflow.smpp.receipts import Receipt, State, id_key, id_keys, read_receipt
+
+TEXT = b"id:0A1F sub:001 dlvrd:001 submit date:2610011200 done date:2610011201 stat:DELIVRD err:000 text:Hello"
+ID, STATE = 0x001E, 0x0427
+
+
+def test_the_form_of_appendix_b():
+    """The textbook's receipt."""
+    assert read_receipt(DeliverSm(esm_class=0x04, short_message=TEXT)) == Receipt("0A1F", State.DELIVERED, "000")
+
+
+def test_a_mothers_text_that_looks_like_a_receipt_is_a_text():
+    """Never by the look of it."""
+    assert read_receipt(DeliverSm(short_message=TEXT)) is None
+    assert read_receipt(DeliverSm(esm_class=0x40, short_message=TEXT)) is None
+
+
+def test_an_id_parameter_alone_is_no_receipt():
+    """Kannel's drive_smpp sets receipted_message_id on ordinary texts."""
+    assert read_receipt(DeliverSm(short_message=b"R 1 1 2", tlvs=((ID, b"1\0"),))) is None
+
+
+def test_both_parameters_without_the_bit_are_a_receipt():
+    """Some centres forget esm_class."""
+    pdu = DeliverSm(tlvs=((ID, b"0a1f"), (STATE, b"\x02")))
+    assert read_receipt(pdu) == Receipt("0a1f", State.DELIVERED)
+
+
+@pytest.mark.parametrize("esm_class", [0x04, 0x44, 0x08, 0x10])
+def test_every_kind_of_receipt_is_known(esm_class):
+    """§5.2.12: delivery receipt, with a header too, and the two acknowledgements."""
+    text = b"\x00" + TEXT if esm_class & 0x40 else TEXT
+    assert read_receipt(DeliverSm(esm_class=esm_class, short_message=text)).state is State.DELIVERED
+
+
+def test_an_intermediate_notification_is_not_final():
+    """Whatever it says, the centre goes on trying."""
+    pdu = DeliverSm(esm_class=0x20, short_message=TEXT.replace(b"DELIVRD", b"UNDELIV"))
+    assert read_receipt(pdu).state is State.UNDER_WAY
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("DELIVRD", State.DELIVERED),
+        ("delivered", State.DELIVERED),
+        ("DELIV", State.DELIVERED),
+        ("EXPIRED", State.EXPIRED),
+        ("UNDELIV", State.FAILED),
+        ("UNDELIVERABLE", State.FAILED),
+        ("DELETED", State.FAILED),
+        ("REJECTD", State.FAILED),
+        ("FAILED", State.FAILED),
+        ("ACCEPTD", State.UNDER_WAY),
+        ("ENROUTE", State.UNDER_WAY),
+        ("UNKNOWN", State.UNDER_WAY),
+        ("whatever", State.UNDER_WAY),
+    ],
+)
+def test_words_of_state(word, state):
+    """Appendix B, table B-2, abbreviated or spelled out."""
+    pdu = DeliverSm(esm_class=4, short_message=f"id:1 stat:{word}".encode())
+    assert read_receipt(pdu).state is state
+
+
+@pytest.mark.parametrize(
+    ("text", "message_id", "error"),
+    [
+        ("stat:DELIVRD id:77 err:00A", "77", "00A"),
+        ("ID:77 Stat:DELIVRD", "77", ""),
+        ("id: 77 stat:DELIVRD Err:1", "77", "1"),
+        ("id: sub:001 stat:DELIVRD", "", ""),
+        ("id:3fa85f64-5717-4562 stat:DELIVRD", "3fa85f64-5717-4562", ""),
+        ("", "", ""),
+    ],
+)
+def test_texts_of_receipts_are_read_with_patience(text, message_id, error):
+    """Fields reordered, missing, empty, in any case."""
+    receipt = read_receipt(DeliverSm(esm_class=4, short_message=text.encode()))
+    assert (receipt.message_id, receipt.error) == (message_id, error)
+
+
+def test_a_receipt_in_ucs2_is_read():
+    """vumi#635."""
+    pdu = DeliverSm(esm_class=4, data_coding=8, short_message=TEXT.decode().encode("utf-16-be"))
+    assert read_receipt(pdu) == Receipt("0A1F", State.DELIVERED, "000")
+
+
+def test_parameters_come_before_the_text_and_both_ids_are_kept():
+    """One in hexadecimal, one in decimal: both are looked for."""
+    pdu = DeliverSm(esm_class=4, short_message=b"id:2591 stat:EXPIRED", tlvs=((ID, b"0A1F\0"), (STATE, b"\x02")))
+    receipt = read_receipt(pdu)
+    assert receipt == Receipt("0A1F", State.DELIVERED, other_id="2591")
+    assert receipt.keys[0] == "0A1F"
+    assert "2591" in receipt.keys
+
+
+@pytest.mark.parametrize(
+    ("submitted", "receipted"),
+    [
+        ("0A1F", "0A1F"),
+        ("0A1F", "0a1f"),
+        ("00000A1F", "a1f"),
+        ("a1f", "0000000A1F"),
+        ("A1F", "2591"),
+        ("2591", "A1F"),
+        ("0000002591", "00000a1f"),
+        ("3fa85f64-57", "3FA85F64-57"),
+    ],
+)
+def test_ids_meet_however_they_are_written(submitted, receipted):
+    """Raw, case, leading zeros, hexadecimal or decimal."""
+    assert receipted == submitted or id_key(submitted) in id_keys(receipted)
+
+
+def test_keys_are_few_and_the_likelier_first():
+    """The order is the order of evidence."""
+    assert id_keys("0012") == ("0012", "12", "18", "c")
+    assert id_keys("") == ()
+    assert id_keys("000") == ("000", "0")
+    assert id_keys("x-1") == ("x-1",)
+
+
+@given(st.binary(max_size=160), st.integers(0, 255), st.binary(max_size=70), st.binary(max_size=3))
+def test_nothing_makes_read_receipt_raise(octets, coding, message_id, state):
+    """Any octets in any field."""
+    pdu = DeliverSm(esm_class=4, data_coding=coding, short_message=octets, tlvs=((ID, message_id), (STATE, state)))
+    assert len(read_receipt(pdu).keys) == len(set(read_receipt(pdu).keys))
