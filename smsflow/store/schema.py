@@ -17,6 +17,7 @@ PERSONAL = {
     "journal": ("event",),
     "inbound": ("msisdn", "raw", "text"),
     "part": ("msisdn", "payload"),
+    "undecodable": ("raw",),
     "outbox": ("msisdn", "text"),
     "application": ("data",),
 }
@@ -83,6 +84,10 @@ CREATE TABLE part (
     total INTEGER NOT NULL, data_coding INTEGER NOT NULL, payload BLOB NOT NULL, at TEXT NOT NULL,
     PRIMARY KEY (msisdn, destination, reference, number)) WITHOUT ROWID;
 
+-- PDUs that could not be read; they were answered with an error
+CREATE TABLE undecodable (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, link TEXT NOT NULL, raw BLOB NOT NULL, reason TEXT NOT NULL);
+
 -- status: held (until not_before), queued, sending, accepted, delivered, failed, expired, dropped
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY, conversation INTEGER, msisdn TEXT NOT NULL, text TEXT NOT NULL,
@@ -97,8 +102,8 @@ CREATE INDEX outbox_conversation ON outbox (conversation);
 -- one row for each part that a message centre took: key is a form of its id by which receipts find it
 CREATE TABLE segment (
     outbox INTEGER NOT NULL, part INTEGER NOT NULL, link TEXT NOT NULL, message_id TEXT NOT NULL,
-    state TEXT, PRIMARY KEY (outbox, part)) WITHOUT ROWID;
-CREATE INDEX segment_message ON segment (message_id);
+    key TEXT NOT NULL, state TEXT, PRIMARY KEY (outbox, part)) WITHOUT ROWID;
+CREATE INDEX segment_key ON segment (key);
 
 -- status: queued, taken, refused
 CREATE TABLE application (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -32,7 +32,7 @@ from smsflow.store.rows import (
     utc,
 )
 
-__all__ = ["Application", "Birth", "DueText", "Inbound", "Part", "Store", "open_store"]
+__all__ = ["Application", "Birth", "DueText", "Inbound", "Part", "Store", "Taken", "open_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,16 @@ class DueText:
     msisdn: str
     text: str
     in_doubt: bool
+    attempts: int  # before this one
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A part that a message centre took: its own id, raw, and the form in which receipts are matched."""
+
+    link: str
+    message_id: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +454,12 @@ class Store:
         self._execute("DELETE FROM part WHERE msisdn = ? AND destination = ? AND reference = ?", key)
         return tuple(Part(read_time(row[0], self._zone), *row[1:]) for row in rows)
 
+    def keep_frame(self, link: str, raw: bytes, reason: str, at: datetime) -> None:
+        """Store a PDU that could not be read."""
+        self._execute(
+            "INSERT INTO undecodable (at, link, raw, reason) VALUES (?, ?, ?, ?)", (utc(at), link, raw, reason)
+        )
+
     # --- texts out ---------------------------------------------------------------------------------
 
     def add_text(self, case: int | None, msisdn: str, send: Send, wait: int | None, at: datetime) -> None:
@@ -466,56 +482,73 @@ class Store:
             (utc(now), most),
         ).rowcount
 
-    def claim_texts(self, link: str, most: int, now: datetime) -> tuple[DueText, ...]:
-        """Up to `most` texts that `link` is to send now, the most urgent first; they are `sending` from here.
+    def claim_texts(self, link: str, room: int, now: datetime) -> tuple[DueText, ...]:
+        """Texts of `room` segments in all (at least one text) that `link` is to send now, most urgent first.
 
-        A text that was meant for a wait which is over is dropped: it would be untrue.
+        They are `sending` from here. A text that was meant for a wait which is over is dropped: it would be
+        untrue.
         """
         rows = self._execute(
-            "SELECT o.id, o.msisdn, o.text, o.in_doubt, o.wait, c.wait FROM outbox o LEFT JOIN conversation c"
-            " ON c.id = o.conversation WHERE o.status = 'queued' ORDER BY o.urgency, o.id LIMIT ?",
-            (most,),
+            "SELECT o.id, o.msisdn, o.text, o.in_doubt, o.attempts, o.segments, o.wait, c.wait FROM outbox o"
+            " LEFT JOIN conversation c ON c.id = o.conversation WHERE o.status = 'queued'"
+            " ORDER BY o.urgency, o.id LIMIT ?",
+            (room,),
         ).fetchall()
-        stale = [row[0] for row in rows if row[4] is not None and row[4] != row[5]]
-        self._mark(stale, "dropped", now)
-        due = tuple(DueText(row[0], row[1], row[2], bool(row[3])) for row in rows if row[0] not in stale)
-        self._execute_many(
+        due: list[DueText] = []
+        for text_id, msisdn, text, in_doubt, attempts, size, wait, current in rows:
+            if wait is not None and wait != current:
+                self._mark(text_id, "dropped", now)
+                continue
+            if due and size > room:
+                break
+            room -= size
+            due.append(DueText(text_id, msisdn, text, bool(in_doubt), attempts))
+            if attempts:
+                self._execute("DELETE FROM segment WHERE outbox = ?", (text_id,))
+        self._connection.executemany(
             "UPDATE outbox SET status='sending', link=?, attempts=attempts+1, changed_at=? WHERE id=?",
-            ((link, utc(now), text.id) for text in due),
+            [(link, utc(now), text.id) for text in due],
         )
-        return due
+        return tuple(due)
 
-    def has_queued(self) -> bool:
-        """Whether any text waits for a link."""
-        return self._execute("SELECT 1 FROM outbox WHERE status='queued' LIMIT 1").fetchone() is not None
-
-    def mark_segment(self, outbox: int, part: int, total: int, link: str, message_id: str, now: datetime) -> None:
-        """A message centre took one part under `message_id`; the text is accepted when it has taken all."""
+    def mark_segment(self, outbox: int, part: int, total: int, taken: Taken, now: datetime) -> None:
+        """A message centre took one part of a text; the text is accepted when it has taken all."""
         self._execute(
-            "INSERT OR REPLACE INTO segment (outbox, part, link, message_id) VALUES (?, ?, ?, ?)",
-            (outbox, part, link, message_id),
+            "INSERT OR REPLACE INTO segment (outbox, part, link, message_id, key) VALUES (?, ?, ?, ?, ?)",
+            (outbox, part, taken.link, taken.message_id, taken.key),
         )
         if total > 1:
-            taken = self._execute("SELECT count(*) FROM segment WHERE outbox = ?", (outbox,)).fetchone()[0]
-            if taken < total:
+            count = self._execute("SELECT count(*) FROM segment WHERE outbox = ?", (outbox,)).fetchone()[0]
+            if count < total:
                 return
         self._execute(
             "UPDATE outbox SET status='accepted', changed_at=? WHERE id=? AND status='sending'",
             (utc(now), outbox),
         )
 
-    def mark_text(self, outbox: int, status: str, now: datetime, error: str | None = None) -> None:
-        """Set the status of a text that is being sent."""
+    def fail_text(self, outbox: int, error: str, now: datetime) -> None:
+        """The message centre will not take it, whatever we do: it has failed, and a person looks."""
+        row = self._execute(
+            "UPDATE outbox SET status='failed', error=?, changed_at=? WHERE id=? AND status='sending'"
+            " RETURNING conversation",
+            (error, utc(now), outbox),
+        ).fetchone()
+        if row:
+            self.add_flag(row[0], "text_failed", now)
+
+    def retry_text(self, outbox: int, error: str, not_before: datetime, now: datetime) -> None:
+        """The message centre did not take it this time: once more, not before then."""
+        status = "queued" if not_before <= now else "held"
         self._execute(
-            "UPDATE outbox SET status=?, error=?, changed_at=? WHERE id=? AND status='sending'",
-            (status, error, utc(now), outbox),
+            "UPDATE outbox SET status=?, error=?, not_before=?, changed_at=? WHERE id=? AND status='sending'",
+            (status, error, utc(not_before), utc(now), outbox),
         )
 
-    def doubt_texts(self, outbox: Iterable[int], now: datetime) -> None:
-        """Texts whose response never came: they are sent again, marked as in doubt."""
-        self._execute_many(
+    def doubt_text(self, outbox: int, now: datetime) -> None:
+        """The response never came: it is sent again, marked as in doubt."""
+        self._execute(
             "UPDATE outbox SET status='queued', in_doubt=1, changed_at=? WHERE id=? AND status='sending'",
-            ((utc(now), text) for text in outbox),
+            (utc(now), outbox),
         )
 
     def doubt_all_sending(self, now: datetime) -> int:
@@ -532,7 +565,7 @@ class Store:
         marks = ",".join("?" * len(keys))
         row = self._execute(
             f"SELECT s.outbox, s.part FROM segment s JOIN outbox o ON o.id = s.outbox"  # noqa: S608
-            f" WHERE s.message_id IN ({marks}) ORDER BY o.msisdn = ? DESC, s.outbox DESC LIMIT 1",
+            f" WHERE s.key IN ({marks}) ORDER BY o.msisdn = ? DESC, s.outbox DESC LIMIT 1",
             (*keys, msisdn),
         ).fetchone()
         if row is None:
@@ -553,14 +586,8 @@ class Store:
             (status, utc(now), outbox),
         )
 
-    def _mark(self, texts: Iterable[int], status: str, now: datetime) -> None:
-        self._execute_many(
-            "UPDATE outbox SET status=?, changed_at=? WHERE id=?",
-            ((status, utc(now), text) for text in texts),
-        )
-
-    def _execute_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        self._connection.executemany(statement, rows)
+    def _mark(self, text: int, status: str, now: datetime) -> None:
+        self._execute("UPDATE outbox SET status=?, changed_at=? WHERE id=?", (status, utc(now), text))
 
     # --- bodies ------------------------------------------------------------------------------------
 

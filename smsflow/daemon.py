@@ -1,0 +1,210 @@
+"""The daemon: everything wired together, started in order, stopped in reverse.
+
+Start: store, dialogs, engine, links, gateways, HTTP. Stop: no more replies are taken, what was sent is waited
+for, links unbind, the rest ends, the store is folded together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+
+from smsflow.api import Health, Server, create_app
+from smsflow.clock import Clock
+from smsflow.config import LinkConfig, Settings
+from smsflow.core.conversation import Conversation
+from smsflow.core.effects import Apply, Flag, Step
+from smsflow.core.errors import StoreError
+from smsflow.core.events import Event
+from smsflow.engine import Engine
+from smsflow.gateways import Gateways
+from smsflow.inbox import Inbox
+from smsflow.library import Library
+from smsflow.logs import (
+    DAEMON_STARTED,
+    DAEMON_STOPPED,
+    DAEMON_STOPPING,
+    DAEMON_STORE_FAILED,
+    DIALOG_LOADED,
+    FLAG_RAISED,
+    TIMER_FAILED,
+)
+from smsflow.sender import Sender
+from smsflow.smpp.link import LinkSettings
+from smsflow.smpp.session import Session
+from smsflow.store.queries import Queries
+from smsflow.store.store import Store, open_store
+from smsflow.switchboard import Switchboard
+from smsflow.writer import Writer
+
+__all__ = ["Daemon", "run"]
+
+_GRACE_S = 5.0  # for message centres to answer what was sent, before we unbind
+_TICK_S = 0.5  # how often timers are looked at
+_AT_ONCE = 500  # timers, and held texts, in one look
+
+_log = structlog.get_logger()
+
+
+class Daemon:
+    """One running smsflow. `start` and `stop` once each."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self.store: Store
+        self.engine: Engine
+        self.writer: Writer
+        self.queries: Queries
+        self._switchboard: Switchboard
+        self._gateways: Gateways
+
+    async def start(self) -> None:
+        """Bring everything up. Raises: StoreError or DialogError; nothing is left half up."""
+        async with AsyncExitStack() as stack:
+            self._open(stack)
+            self._start_links(stack)
+            await self._start_bodies(stack)
+            await self._start_api(stack)
+            self._spawn(stack, self._tick_forever())
+            self._stack = stack.pop_all()
+        _log.info(DAEMON_STARTED, links=len(self._settings.links), store=self._settings.store_path.name)
+
+    async def stop(self) -> None:
+        """Bring everything down in reverse order."""
+        _log.info(DAEMON_STOPPING)
+        await self._stack.aclose()
+        _log.info(DAEMON_STOPPED)
+
+    # --- start --------------------------------------------------------------------------------------
+
+    def _open(self, stack: AsyncExitStack) -> None:
+        settings, now = self._settings, self._clock.now
+        self.store = open_store(settings.store_path, settings.zone)
+        stack.callback(self.store.close)
+        library = Library.load(settings.dialogs, self.store.used_dialog)
+        for name in library.names:
+            dialog = library.current(name)
+            _log.info(DIALOG_LOADED, dialog=name, revision=dialog.revision[:15] if dialog else "")
+        self.engine = Engine(self.store, library, settings.quiet, on_step=self._on_step)
+        sender = Sender(self.store, settings.number, now)
+        self.writer = Writer(self.store, last=sender.claim, after=sender.send)
+        stack.callback(self.writer.commit)
+        sender.writer = self.writer
+        with self.store.transaction():
+            self.store.doubt_all_sending(now())
+        self.queries = Queries(settings.store_path, settings.zone, library)
+        stack.callback(self.queries.close)
+        inbox = Inbox(self.engine, self.store, self.writer, now, run=now().strftime("%Y%m%d%H%M%S%f"))
+        self._switchboard = Switchboard(inbox, sender, now)
+
+    def _start_links(self, stack: AsyncExitStack) -> None:
+        for link in self._settings.links:
+            for settings in _sessions(link):
+                session = Session(settings, self._switchboard, tls=_tls(link))
+                self._switchboard.add(session)
+                self._spawn(stack, session.run())
+                stack.push_async_callback(session.stop, _GRACE_S)
+
+    async def _start_bodies(self, stack: AsyncExitStack) -> None:
+        self._gateways = Gateways(self._settings.gateways, self.store, self.writer, self._clock.now)
+        self._spawn(stack, self._gateways.run())
+        stack.push_async_callback(self._gateways.stop)
+
+    async def _start_api(self, stack: AsyncExitStack) -> None:
+        api = self._settings.api
+        if api is None:
+            return
+        app = create_app(self.engine, self.writer, self.queries, self._settings, self._clock.now, self.find_health)
+        server = Server(app, api.host, api.port)
+        await server.start()
+        stack.push_async_callback(server.stop)
+
+    def _spawn(self, stack: AsyncExitStack, work: object) -> None:
+        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        stack.push_async_callback(_end, task)
+
+    # --- while it runs ------------------------------------------------------------------------------
+
+    async def _tick_forever(self) -> None:
+        while True:
+            self._tick()
+            await asyncio.sleep(_TICK_S)
+
+    def _tick(self) -> None:
+        """Queue held texts whose time has come, and fire the timers that are due, each by itself."""
+        now = self._clock.now()
+
+        def job() -> tuple[int, ...]:
+            self.store.release_held(now, _AT_ONCE)
+            return self.engine.find_due(now, _AT_ONCE)
+
+        def done(cases: tuple[int, ...] | None, error: Exception | None) -> None:
+            if isinstance(error, StoreError):
+                _log.error(DAEMON_STORE_FAILED, error=str(error))
+            for case in cases or ():
+                self.writer.submit(partial(self.engine.fire_timer, case, now), partial(self._timer_done, case))
+
+        self.writer.submit(job, done)
+
+    def _timer_done(self, case: int, _result: object, error: Exception | None) -> None:
+        if error is not None and not isinstance(error, StoreError):
+            _log.error(TIMER_FAILED, case=case, exc_info=error)
+            self.writer.submit(partial(self.engine.set_aside, case, self._clock.now()), lambda *_: None)
+
+    def _on_step(self, conversation: Conversation, _event: Event, done: Step) -> None:
+        for effect in done.effects:
+            if isinstance(effect, Flag):
+                _log.warning(FLAG_RAISED, case=conversation.case, reason=effect.reason)
+            elif isinstance(effect, Apply):
+                self._gateways.wake()
+
+    def find_health(self) -> Health:
+        """How things are: the store writes, and at least one session can."""
+        failing = self.writer.failing
+        return Health(store="" if failing is None else str(failing), links=self._switchboard.health)
+
+
+async def run(settings: Settings, clock: Clock) -> None:
+    """Run a daemon until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    daemon = Daemon(settings, clock)
+    await daemon.start()
+    await stopping.wait()
+    await daemon.stop()
+
+
+def _sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
+    """The sessions of a link: one transceiver, or a receiver and a transmitter."""
+    binds = ("receiver", "transmitter") if link.bind == "receiver+transmitter" else ("transceiver",)
+    return tuple(
+        LinkSettings(
+            name=link.name,
+            host=link.host,
+            port=link.port,
+            system_id=link.system_id,
+            password=link.password,
+            bind=bind,  # type: ignore[arg-type]
+            window=link.window,
+            tps=link.tps,
+        )
+        for bind in binds
+    )
+
+
+def _tls(link: LinkConfig) -> ssl.SSLContext | None:
+    return ssl.create_default_context() if link.tls else None
+
+
+async def _end(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

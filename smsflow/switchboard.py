@@ -1,0 +1,96 @@
+"""Between the SMPP sessions and the rest: who is told what, and a line in the log for what an operator must know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from smsflow import metrics
+from smsflow.inbox import Inbox
+from smsflow.logs import SMPP_CONNECTED, SMPP_LOST, SMPP_REFUSED, SMPP_THROTTLED, SMPP_UNDECODABLE
+from smsflow.sender import Sender
+from smsflow.smpp.codec import DeliverSm
+from smsflow.smpp.session import Session, SessionState
+from smsflow.smpp.statuses import status_name
+
+__all__ = ["LinkHealth", "Switchboard"]
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHealth:
+    """How one session of a link is: bound since when, or why not."""
+
+    name: str
+    bind: str
+    bound_since: datetime | None
+    trouble: str
+
+
+class Switchboard:
+    """The `Listener` of every session."""
+
+    def __init__(self, inbox: Inbox, sender: Sender, now: Callable[[], datetime]) -> None:
+        self._inbox = inbox
+        self._sender = sender
+        self._now = now
+        self._health: dict[Session, LinkHealth] = {}
+
+    def add(self, session: Session) -> None:
+        """Watch a session; one that may submit is given texts."""
+        self._note(session, None, "not connected yet")
+        if session.settings.bind != "receiver":
+            self._sender.add(session)
+
+    @property
+    def health(self) -> tuple[LinkHealth, ...]:
+        """Every session, in the order of the configuration."""
+        return tuple(self._health.values())
+
+    def _note(self, session: Session, bound_since: datetime | None, trouble: str) -> None:
+        name, bind = session.settings.name, session.settings.bind
+        self._health[session] = LinkHealth(name, bind, bound_since, trouble)
+        metrics.LINK_BOUND.labels(link=name, bind=bind).set(1 if bound_since else 0)
+
+    # --- what sessions tell -------------------------------------------------------------------------
+
+    def bound(self, session: Session) -> None:
+        self._note(session, self._now(), "")
+        _log.info(SMPP_CONNECTED, link=session.settings.name, bind=session.settings.bind)
+
+    def refused(self, session: Session, status: int) -> None:
+        self._note(session, None, f"bind refused with {status_name(status)}")
+        _log.error(SMPP_REFUSED, link=session.settings.name, status=status_name(status))
+
+    def lost(self, session: Session, reason: str) -> None:
+        if not self._health[session].trouble.startswith("bind refused"):
+            self._note(session, None, reason)
+        self._sender.lost(session)
+        if session.state is not SessionState.STOPPED:
+            _log.warning(SMPP_LOST, link=session.settings.name, reason=reason)
+
+    def delivered(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
+        self._inbox.take(session, pdu, epoch)
+
+    def flush(self, session: Session) -> None:
+        """Nothing to do: the writer commits once for all sessions, at the end of this turn of the loop."""
+
+    def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
+        self._sender.answered(session, token, status, message_id)
+
+    def in_doubt(self, _session: Session, tokens: tuple[Hashable, ...]) -> None:
+        self._sender.in_doubt(tokens)
+
+    def throttled(self, session: Session, status: int) -> None:
+        _log.warning(SMPP_THROTTLED, link=session.settings.name, status=status_name(status))
+
+    def room(self, session: Session) -> None:
+        self._sender.room(session)
+
+    def undecodable(self, session: Session, raw: bytes, reason: str) -> None:
+        self._inbox.keep_frame(session, raw, reason)
+        _log.warning(SMPP_UNDECODABLE, link=session.settings.name, reason=reason, octets=len(raw))
