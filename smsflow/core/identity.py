@@ -76,7 +76,7 @@ def _iin_check_digit(stem: str) -> int | None:
 def parse_iin(text: str) -> str:
     """Return the twelve digits of an IIN; blanks around it are dropped, nothing else is forgiven.
 
-    No age is checked; 29 February passes in any year.
+    No age is checked; 29 February passes in any year. The eleventh digit weighs 11, so a slip there passes.
     Raises: IdentityError with reason `digits`, `length`, `date`, `century` or `check_digit`.
     """
     iin = text.strip()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["NAME_MAX", "has_patronymic", "is_plain_talk", "looks_like_name", "parse_name"]
+__all__ = ["NAME_MAX", "has_patronymic", "looks_like_name", "parse_name", "sounds_lost"]
 
 NAME_MAX = 60
 """Most characters of a whole name, blanks included."""
@@ -61,7 +61,7 @@ _TALK = _words(
     хорошо ладно конечно верно неверно правильно согласна согласен отказ отказываюсь отмена стоп
     улица дом квартира город область район село улице русский русском казахский казахском язык
     языке реклама спам мошенники тест проверка алло вообще просто очень тоже только всё все всем
-    неизвестно боже понятия адреса нужен нужна сообщение смс номера
+    неизвестно боже магазин понятия адреса детский сад квартиру богу телефон нужен нужна сообщение смс номера
     """,
     # Kazakh
     """
@@ -69,11 +69,31 @@ _TALK = _words(
     олар маған бізге сізге сіздерге сізді менің біздің сіздің түсінбедім түсінбеймін түсінбей
     түсініксіз тұсінбедім білмеймін білмедім білем білемін болмайды болады болды жарайды керегі
     көп үлкен алғыс мың сәлем сәлеметсіз сәлеметсіздер ассалаумағалейкум бе ме па пе ба қайырлы
-    таң күн кеш түн құтты болсын атын аты ати есімі есім тегін әкесінің баланың бала балам
+    таң күн кеш түн құтты болсын атын аты ати есімі тегін әкесінің баланың бала балам
     баламның қыз ұл қызым ұлым ана әке өтініш өтінемін көмек көмектесіңіз хабарласыңыз жазыңыз
-    айтыңыз кешіріңіз жауап сұрақ тағы әлі қоймадық қойған таңдаған қаласы қала көшесі көше ауданы
-    аудан облысы облыс ауылы ауыл үй пәтер қазақша орысша тіл тілі тоқтату тоқтат бүгін ертең
-    кейін қазір ұмытып кеттім алло
+    айтыңыз кешіріңіз жауап сұрақ тағы қоймадық қойған таңдаған қаласы қала көшесі көше ауданы
+    аудан облысы облыс ауылы ауыл үй пәтер қазақша орысша тіл тілі тоқтату тоқтат
+    ағай аға апай апа тәте жеңге көке бүгін ертең кейін қазір ұмытып кеттім алло
+    """,
+)
+_TALK_EXACTLY = frozenset({"әлі", "есім"})  # with a capital letter these are names
+_LOST = _words(
+    "кто что чего как какой какая какие где куда когда зачем почему откуда понимаю понимаем поняла понял понятно",
+    "знаю знаем умею помогите помощь вопрос ошибка ошиблась позвоните перезвоните отмена стоп спам",
+    "қалай неге қайда қашан кім кімсіз кімсіздер түсінбедім түсінбеймін түсініксіз білмеймін көмек тоқтату",
+)
+_FIRST_NAMES = _words(  # so that a name in small letters needs no ending: "ким анна"
+    """
+    айша әмина амина сафия медина раяна томирис аружан айым айару айгерім айгүл айдана айзере ақбота дана
+    дарина динара жанель жания зере інжу камила қымбат ләйла мәриям малика меруерт мөлдір назым назерке
+    нұрай сабина сезім асылым әсел гаухар аяла әлия асия ясмина анна мария анастасия виктория дарья
+    елизавета екатерина елена ирина ксения полина софия софья татьяна юлия алиса ева вера надежда ольга
+    айсұлтан әлихан алихан али әли алан амир арман арсен асан асхат бекзат дамир данияр дәулет диас димаш
+    ерасыл ерлан ербол еркебұлан имран ислам қасым марат мансур мирас мұхаммед мухамед нұрлан нұржан омар
+    рамазан расул санжар серік сұлтан темірлан темір тимур хамза айсар дінмұхаммед дарын ерхан ержан
+    александр алексей андрей артём артем артур виктор владимир даниил данил денис дмитрий евгений егор
+    иван игорь илья кирилл максим марк матвей михаил никита николай олег павел пётр роман руслан сергей
+    тимофей юрий ярослав богдан глеб лев
     """,
 )
 _TALK_ENDINGS = re.compile(  # polite imperatives and first persons: "ответьте", "понимаем", "түсінбеймін"
@@ -84,7 +104,7 @@ _PHRASE_ENDINGS = re.compile(r".+(?<![сц]к)(?:ая|ое|ые|ого)|.+(?:т�
 
 _PATRONYMIC = re.compile(r".{2,}(?:улы|уулу|кызы|гызы|ович|евич|ьич|овна|евна|ична)")
 _FAMILY = re.compile(
-    rf"{_PATRONYMIC.pattern}|.{{2,}}(?:ов|ова|ев|ева|ин|ина|ын|ына|ский|ская|цкий|цкая|енко|бай|бек|гали|жан|хан"
+    rf"{_PATRONYMIC.pattern}|.{{2,}}(?:ов|ова|ев|ева|ина|ына|ский|ская|цкий|цкая|енко|бай|бек|гали|жан|хан"
     r"|гул|мурат|султан|болат|нур)"
 )
 _THANKS_TOO = frozenset({"рахмет", "ракмет"})  # a first name, but "Рахмет Айгүл" says thanks
@@ -96,13 +116,27 @@ def _spelled(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", shown).translate(_HYPHENS).split())
 
 
-def is_plain_talk(text: str) -> bool:
-    """Return whether some word of the text belongs to talk and not to a name: не, кто, ответьте."""
-    return any(_is_talk(word) for word in re.findall(r"[^\W\d_]+", text))
+def sounds_lost(text: str) -> bool:
+    """Return whether a text speaks of not understanding or asks something: "не понимаю", "Кто это", "қалай"."""
+    return any(_fold(word) in _LOST for word in re.findall(r"[^\W\d_]+", text))
 
 
 def _is_talk(word: str) -> bool:
-    return _fold(word) in _TALK or word.lower() == "кім" or bool(_TALK_ENDINGS.fullmatch(word.lower()))
+    return (
+        _fold(word) in _TALK
+        or word in _TALK_EXACTLY
+        or word.lower() == "кім"
+        or bool(_TALK_ENDINGS.fullmatch(word.lower()))
+    )
+
+
+def _is_of_a_person(word: str) -> bool:
+    """Return whether a word is a frequent first name, or ends like a surname or a patronymic.
+
+    The ending -ин counts only in Russian letters: "есімін" is none.
+    """
+    folded = _fold(word)
+    return folded in _FIRST_NAMES or bool(_FAMILY.fullmatch(folded) or re.fullmatch(r".{3,}ин", word.lower()))
 
 
 def has_patronymic(word: str) -> bool:
@@ -113,8 +147,8 @@ def has_patronymic(word: str) -> bool:
 def parse_name(text: str) -> str | None:
     """Return the cleaned name, or None when it is not two or three words that can be one.
 
-    A name that is not capitalised throughout ("ахметов нурлан") must hold a word that ends like a surname or
-    a patronymic; so "пока думаем" is none.
+    A name that is not capitalised throughout ("ахметов нурлан") must hold a frequent first name, or a word
+    that ends like a surname or a patronymic; so "пока думаем" is none.
     """
     name = _spelled(text)
     if len(name) > NAME_MAX or not _NAME.fullmatch(name):
@@ -125,7 +159,7 @@ def parse_name(text: str) -> str | None:
         return None
     if any(_fold(part) in _FORBIDDEN for part in re.split(r"[ -]", name)):
         return None
-    if all(word[0].isupper() for word in words) or any(_FAMILY.fullmatch(_fold(word)) for word in words):
+    if all(word[0].isupper() for word in words) or any(_is_of_a_person(word) for word in words):
         return name
     return None
 
@@ -143,5 +177,5 @@ def looks_like_name(name: str) -> bool:
     if any(_PHRASE_ENDINGS.fullmatch(word.lower()) for word in words):
         return False
     if name.isupper():
-        return any(_FAMILY.fullmatch(_fold(word)) for word in words)
+        return any(_is_of_a_person(word) for word in words)
     return all(word[0].isupper() for word in words)

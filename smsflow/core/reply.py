@@ -2,8 +2,8 @@
 
 The grammar is design.md §3 and domain.md §1a: "the answer begins with the Latin letter R, then digits
 separated by blanks"; a valid reply = a printed address + the missing part. Every departure that is forgiven
-has a name in COERCIONS; every refusal has one in REASONS. Coercion applies before and inside the digit zone, never inside a
-name. False accepts are worse than rejects. Nothing here raises for any text, and all of it is linear.
+has a name in COERCIONS, every refusal one in REASONS. Coercion applies before and inside the digit zone, never
+inside a name. False accepts are worse than rejects. Nothing here raises for any text; all of it is linear.
 
 >>> question = Question(Kind.CHOICE, addresses=("112",), codes=("1", "2"))
 >>> answer(read("р112 1"), question, bare=False)
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from smsflow.core.identity import IdentityError, parse_iban
-from smsflow.core.names import has_patronymic, is_plain_talk, looks_like_name, parse_name
+from smsflow.core.names import has_patronymic, looks_like_name, parse_name, sounds_lost
 
 __all__ = [
     "COERCIONS",
@@ -149,7 +149,7 @@ class Question:
     """What is needed to recognise an answer: `addresses` joined digits, newest last; see `Kind`.
 
     `codes` (CHOICE) are prefix-free. `yes_no`: codes 1 and 2, and their words. `with_iban`: codes after which
-    an IBAN may follow. `length` (DIGITS): least and most digits. `strict`: only the spelling that `spell` makes.
+    an IBAN may follow. `length` (DIGITS): least and most digits. `strict`: only what `spell` makes.
     """
 
     kind: Kind
@@ -272,7 +272,7 @@ def _skip_separators(text: str, position: int) -> tuple[int, list[tuple[str, int
 
 
 def _scan_token(text: str, position: int) -> tuple[list[tuple[str, int, str | None]], bool]:
-    """Return the (digit, end, coercion) of a run of digit-like characters, and whether it is a whole token."""
+    """Return the (digit, end, coercion) of a run of digit-like signs, and whether it is a whole token."""
     found: list[tuple[str, int, str | None]] = []
     while position < len(text):
         sign = text[position]
@@ -582,9 +582,7 @@ class _Match:
     how: tuple[str, ...]
 
 
-def _digit_matches(
-    reading: Reading, question: Question, *, bare: bool
-) -> tuple[list[_Match], Misread | None]:
+def _digit_matches(reading: Reading, question: Question, *, bare: bool) -> tuple[list[_Match], Misread | None]:
     """Return every way to read the digits as an answer, and the best reason if there is none."""
     how = () if reading.has_r else ("no_r",)
     matches = []
@@ -610,7 +608,7 @@ def _answer_digits(reading: Reading, question: Question, *, bare: bool) -> Answe
     if rest and question.with_iban and bare and (account := _answer_account_alone(reading, question)):
         return account
     matches, misread = _digit_matches(reading, question, bare=bare)
-    if rest and _SECOND_REPLY.search(rest[:TEXT_MAX]):
+    if rest and reading.digits and _SECOND_REPLY.search(rest[:TEXT_MAX]):
         return Misread("two_replies", reading.rest)
     if not matches:
         return misread or Misread("no_r", 0)
@@ -703,6 +701,8 @@ def _clean_text(raw: str) -> tuple[str, tuple[str, ...]] | str:
     signed = _without_signature(raw)
     shown = (sign for sign in signed if sign.isspace() or unicodedata.category(sign) not in _NO_TEXT)
     text = " ".join("".join(shown).split())
+    while text and _separator(text[0]) not in _KEPT_BEFORE_TEXT:
+        text = text[1:]
     if not any(sign.isalpha() for sign in text) or _is_courtesy(text):
         return "bad_text"
     if _SECOND_FULL_REPLY.search(text):
@@ -719,7 +719,7 @@ def _clears_bare(kind: Kind, value: str) -> bool:
     if kind is Kind.NAME:
         return looks_like_name(value)
     if kind is Kind.TEXT:
-        return "?" not in value and not is_plain_talk(value)
+        return "?" not in value and not sounds_lost(value)
     return True
 
 
