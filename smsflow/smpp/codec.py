@@ -319,7 +319,7 @@ class Framer:
 # --------------------------------------------------------------------------------------------- decoding
 
 
-class _Malformed(Exception):  # noqa: N818 - not an error of the program: folded into Undecodable
+class _Malformed(Exception):
     """A mandatory field does not fit into the frame; `status` is the answer."""
 
     def __init__(self, reason: str, status: Status) -> None:
@@ -562,7 +562,7 @@ _WRITERS: Final[dict[type[Pdu], tuple[type[Any], tuple[str, ...]]]] = {
     DataSmResp: _make_writer(smpplib.DataSMResp, "message_id"),
 }
 # "The … PDU Body is not returned if the command_status field contains a non-zero value" (§4.1.2, §4.4.2).
-_BODILESS_ERRORS: Final = (BindResp, SubmitSmResp)
+_BODILESS_ERRORS: Final = (BindReceiverResp, BindTransmitterResp, BindTransceiverResp, SubmitSmResp)
 
 
 def encode(pdu: Pdu, sequence: int | None = None) -> bytes:
@@ -571,7 +571,7 @@ def encode(pdu: Pdu, sequence: int | None = None) -> bytes:
     Raises:
         LocalViolation: a field cannot be written as SMPP wants it; nothing was written.
     """
-    body = b"" if pdu.status and isinstance(pdu, _BODILESS_ERRORS) else _encode_body(pdu)
+    body = b"" if pdu.status and type(pdu) in _BODILESS_ERRORS else _encode_body(pdu)
     command_id = _COMMAND_IDS[type(pdu)]
     number = pdu.sequence if sequence is None else sequence
     return _HEADER.pack(_HEADER.size + len(body), command_id, pdu.status, number) + body
