@@ -357,7 +357,7 @@ def test_data_sm_is_answered_with_data_sm_resp():
     assert isinstance(event, Delivered)
     link.respond(5, 0)
     link.respond(6, 8)
-    assert link.data_to_send().hex() == "0000001180000103000000000000000500" "0000001180000005000000080000000600"
+    assert link.data_to_send().hex() == "00000011800001030000000000000005000000001180000005000000080000000600"
 
 
 def test_what_cannot_be_read_is_answered_once_and_the_bind_kept():
@@ -372,7 +372,7 @@ def test_what_cannot_be_read_is_answered_once_and_the_bind_kept():
         (Undecoded, broken),
         (Undecoded, stray),
     ]
-    assert link.data_to_send().hex() == "0000001080000000000000030000002a" "0000001180000005000000010000002b00"
+    assert link.data_to_send().hex() == "0000001080000000000000030000002a0000001180000005000000010000002b00"
     assert link.state is LinkState.BOUND
 
 
