@@ -66,7 +66,8 @@ class _Silence(_Model):
 
 class _Ask(_Model):
     ask: Literal["language", "choice", "confirm", "name", "iban", "text", "digits"]
-    text: Words
+    text: Words | None = None
+    say: str | None = None
     save: Slug | None = None
     then: Then
     choices: dict[Digits, Words] | None = None
@@ -201,6 +202,7 @@ class _Reader:
         self._sources: dict[str, str] = {name: files[name]}
         self._languages: tuple[str, ...] = ()
         self._default_silence: Silence | None = None
+        self._texts_by_name: dict[str, Texts] = {}
 
     def dialog(self) -> Dialog:
         model, findings = validate(_Dialog, self._document)
@@ -210,6 +212,7 @@ class _Reader:
             raise DialogError(tuple(self._findings))
         self._languages = tuple(model.languages)
         texts = self._shared_texts() | self._texts(model.texts, ("texts",), self._document)
+        self._texts_by_name = texts
         self._default_silence = self._silence(model.silence, ("silence",))
         lists = self._lists(states)
         built = self._states(states, lists, model.replies)
@@ -272,9 +275,7 @@ class _Reader:
                     states[state.name] = End(state.name, end.end, end.say, _names(end.begin))
         return states
 
-    def _ask(
-        self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList], number: str
-    ) -> Ask | None:
+    def _ask(self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList], number: str) -> Ask | None:
         options = self._options(name, ask, path, lists)
         silence = self._silence(ask.silence, (*path, "silence")) if ask.silence else self._default_silence
         if silence is None:
@@ -283,7 +284,7 @@ class _Reader:
         return Ask(
             name=name,
             kind=_KINDS[ask.ask],
-            text=self._text(ask.text, (*path, "text"), self._document),
+            text=self._question_text(ask, path),
             save=ask.save or name,
             then=self._branches(
                 _yes_no(ask.then) if ask.ask == "confirm" else ask.then, (*path, "then"), coded=coded
@@ -299,9 +300,7 @@ class _Reader:
             number=number,
         )
 
-    def _options(
-        self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList]
-    ) -> OptionList | None:
+    def _options(self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList]) -> OptionList | None:
         allowed = {
             "language": ("choices",),
             "choice": ("choices", "list", "of", "other"),
@@ -331,9 +330,7 @@ class _Reader:
                 if not isinstance(words, str) or words not in self._languages:
                     self._find(where, f"expected a language of this dialog: {', '.join(self._languages)}")
                     continue
-                options.append(
-                    Option(code, dict.fromkeys(self._languages, _OWN_NAMES.get(words, words)), words)
-                )
+                options.append(Option(code, dict.fromkeys(self._languages, _OWN_NAMES.get(words, words)), words))
             elif isinstance(words, str):
                 options.append(Option(code, dict.fromkeys(self._languages, words)))
             else:
@@ -371,9 +368,7 @@ class _Reader:
             return None
         spans = [_rough_s(duration) for duration in (*known, give_up)]
         if spans != sorted(set(spans)):
-            self._find(
-                (*path, "give up"), "reminders must rise, and giving up must come after the last of them"
-            )
+            self._find((*path, "give up"), "reminders must rise, and giving up must come after the last of them")
         return Silence(known, give_up, silence.then)
 
     def _length(self, ask: _Ask, path: Path) -> tuple[int, int]:
@@ -411,7 +406,7 @@ class _Reader:
         if "otherwise" not in then and missing:
             problem = f"no way on for {', '.join(missing)}" if coded else "no way on when no rule holds"
             self._find(path, f"{problem}; add it, or `otherwise`")
-        return tuple(sorted(known, key=lambda branch: branch.code is None and branch.rule is None))
+        return tuple(sorted(known, key=_precedence))
 
     def _branch(self, case: str, to: str, path: Path, coded: set[str]) -> Branch | None:
         if case == "otherwise":
@@ -453,6 +448,18 @@ class _Reader:
                 self._find(where, str(error), document)
         return templates
 
+    def _question_text(self, ask: _Ask, path: Path) -> Texts:
+        """The question's own `text`, or the one among the texts that `say` names."""
+        if (ask.text is None) == (ask.say is None):
+            self._find(path, "a question has its own `text`, or `say` names one of the texts: expected one of them")
+            return {}
+        if ask.text is not None:
+            return self._text(ask.text, (*path, "text"), self._document)
+        known = self._texts_by_name.get(ask.say or "")
+        if known is None:
+            self._find((*path, "say"), f"no text is called {ask.say}")
+        return known or {}
+
     def _texts(self, texts: Mapping[str, Words], path: Path, document: Document) -> dict[str, Texts]:
         return {name: self._text(words, (*path, name), document) for name, words in texts.items()}
 
@@ -462,9 +469,7 @@ class _Reader:
                 self._find(path, f"{language} is missing", document)
         for language in labels:
             if language not in self._languages:
-                self._find(
-                    (*path, language), f"{language} is not among the languages of this dialog", document
-                )
+                self._find((*path, language), f"{language} is not among the languages of this dialog", document)
 
     def _shared_texts(self) -> dict[str, Texts]:
         document = self._used(SHARED_TEXTS)
@@ -526,9 +531,7 @@ class _Reader:
         for code in codes:
             longer = [other for other in codes if other != code and other.startswith(code)]
             if longer:
-                self._find(
-                    (*path, code), f"{code} is the beginning of {longer[0]}: nobody could tell", document
-                )
+                self._find((*path, code), f"{code} is the beginning of {longer[0]}: nobody could tell", document)
 
 
 _KINDS = {
@@ -552,6 +555,13 @@ def _yes_no(then: Then) -> Then:
     if isinstance(then, str):
         return then
     return {{"yes": "1", "no": "2"}.get(case, case): to for case, to in then.items()}
+
+
+def _precedence(branch: Branch) -> int:
+    """A code decides before a rule, whatever their order in the file; `otherwise` comes last."""
+    if branch.code is not None:
+        return 0
+    return 1 if branch.rule else 2
 
 
 def _names(begin: str | list[str]) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ LONGEST = {
     "number": 12,
     "place": 45,
     "reason": 40,
+    "settlement": 24,
 }
 """The whitelist beside `reply`, `example`, `options` and saved answers: characters at the longest.
 
