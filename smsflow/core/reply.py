@@ -466,7 +466,7 @@ def _without_signature(text: str) -> str:
         return text
     for hit in _SIGNATURE.finditer(text):
         if hit.end() == len(text) and not _SECOND_REPLY.search(hit["handset"]):
-            return text[: hit.start()]
+            return _without_signature(text[: hit.start()])  # a forwarded text has two
     return text
 
 
