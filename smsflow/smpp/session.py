@@ -66,34 +66,34 @@ class SessionState(Enum):
 class Listener(Protocol):
     """Who is told what happens. Called from the event loop: must return soon, and must not raise."""
 
-    def bound(self, session: Session) -> None:
+    def bound(self, session: Session, /) -> None:
         """The bind was accepted; `room` follows."""
 
-    def refused(self, session: Session, status: int) -> None:
+    def refused(self, session: Session, status: int, /) -> None:
         """The bind was refused with `status`; it will be tried again after a pause."""
 
-    def lost(self, session: Session, reason: str) -> None:
+    def lost(self, session: Session, reason: str, /) -> None:
         """The connection ended, or could not be made; what was in flight has been told to `in_doubt`."""
 
-    def delivered(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
+    def delivered(self, session: Session, pdu: DeliverSm, epoch: int, /) -> None:
         """A text or a receipt has come: after it is kept, `respond` with its sequence and `epoch`."""
 
-    def flush(self, session: Session) -> None:
+    def flush(self, session: Session, /) -> None:
         """Everything that came together has been `delivered` and `answered`: the time to commit."""
 
-    def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
+    def answered(self, session: Session, token: Hashable, status: int, message_id: str, /) -> None:
         """The submit_sm of `token` was answered."""
 
-    def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
+    def in_doubt(self, session: Session, tokens: tuple[Hashable, ...], /) -> None:
         """The submit_sm of `tokens` were sent, and will not be answered."""
 
-    def throttled(self, session: Session, status: int) -> None:
+    def throttled(self, session: Session, status: int, /) -> None:
         """The message centre wants less; the session pauses by itself."""
 
-    def room(self, session: Session) -> None:
+    def room(self, session: Session, /) -> None:
         """There may be room to submit again, or for the first time."""
 
-    def undecodable(self, session: Session, raw: bytes, reason: str) -> None:
+    def undecodable(self, session: Session, raw: bytes, reason: str, /) -> None:
         """A frame could not be read, and was answered with an error: keep `raw` for a person."""
 
 
