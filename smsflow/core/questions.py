@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 AMBIGUOUS = "ambiguous"
+BAD_IBAN = "bad_iban"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,8 @@ def find_answer(reading: Reading, held: Sequence[tuple[Dialog, Conversation]]) -
             if isinstance(result, Answer):
                 value = MORE * page + result.value
                 found.append(Found(index, state, value, result.also or "", result.coercions))
-            elif current:
-                missed[index] = result.reason
+            elif result.reason == BAD_IBAN or (current and missed.get(index) != BAD_IBAN):
+                missed[index] = result.reason  # an account is one, whichever question it was meant for
     return _decide(reading, held, found, missed)
 
 

@@ -17,8 +17,10 @@ __all__ = [
     "conversation_row",
     "dump",
     "event_json",
+    "opening_json",
     "read_conversation",
     "read_event",
+    "read_opening",
     "read_time",
     "utc",
 ]
@@ -129,3 +131,17 @@ def read_event(text: str, zone: tzinfo) -> Event:
         read["coercions"] = tuple(read["coercions"])
     event: Event = kind(**read)
     return event
+
+
+_OPENING = ("dialog", "revision", "birth_id", "msisdn", "child", "language", "facts")
+
+
+def opening_json(conversation: Conversation) -> str:
+    """A conversation before its first event, as it is journalled: all that `read_opening` needs."""
+    return dump({"event": "Opened"} | {name: getattr(conversation, name) for name in _OPENING})
+
+
+def read_opening(text: str, case: int) -> Conversation:
+    """The conversation of `case` before its first event."""
+    values = json.loads(text)
+    return Conversation(case=case, **{name: values[name] for name in _OPENING})

@@ -28,9 +28,8 @@ migrations = Migrations("smsflow")
 @migrations()
 def first_tables(db: Database) -> None:
     """Everything that the first service needs."""
-    for statement in _FIRST.split(";"):
-        if statement.strip():
-            db.execute(statement)
+    for statement in _FIRST.split(";\n"):
+        db.execute(statement)
 
 
 _FIRST = """

@@ -27,6 +27,7 @@ from smsflow.store.rows import (
     conversation_row,
     dump,
     event_json,
+    opening_json,
     read_conversation,
     read_time,
     utc,
@@ -131,9 +132,8 @@ def open_store(path: Path, zone: tzinfo) -> Store:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         database = Database(connection, execute_plugins=False)
-        known = {migration.name for migration in migrations.applied(database)}
-        ours = {migration.name for migration in migrations.pending(database)} | known
-        if len(ours) < len(known):
+        ours = {migration.name for migration in migrations.pending(Database(memory=True))}
+        if any(migration.name not in ours for migration in migrations.applied(database)):
             raise StoreError(f"{path} was written by a newer smsflow; use that one")
         migrations.apply(database)
     except BlockingIOError as error:
@@ -250,8 +250,14 @@ class Store:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
             (*conversation_row(conversation), utc(at)),
         )
-        assert cursor.lastrowid  # noqa: S101 - an INSERT that did not fail has one
-        return cursor.lastrowid
+        case = cursor.lastrowid
+        assert case  # noqa: S101 - an INSERT that did not fail has one
+        self._execute(
+            "INSERT INTO journal (at, conversation, event, outcome, from_state, to_state, revision)"
+            " VALUES (?, ?, ?, 'opened', '', '', ?)",
+            (utc(at), case, opening_json(conversation), conversation.revision),
+        )
+        return case
 
     def record(self, before: Conversation, event: Event, step: Step) -> None:
         """Write what `event` did to `before`: the new state, every effect, and a line of the journal.

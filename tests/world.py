@@ -1,0 +1,118 @@
+"""A store, an engine and a clock that only moves when told: everything but the wire and HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from smsflow.core.conversation import Conversation
+from smsflow.core.hours import QuietHours
+from smsflow.core.step import step
+from smsflow.engine import Engine, Handled
+from smsflow.library import Library
+from smsflow.store.rows import read_event, read_opening
+from smsflow.store.store import Birth, Inbound, Store, open_store
+
+ZONE = ZoneInfo("Asia/Almaty")
+NOON = datetime(2026, 11, 18, 12, tzinfo=ZONE)  # a Wednesday
+QUIET = QuietHours(time(21), time(9), weekends=True)
+MOTHER = "950101200109"
+PHONE = "77011234567"
+DIALOGS = Path(__file__).parent / "dialogs"
+
+
+class World:
+    """Acts on the engine as the daemon does: one transaction for each thing that happens."""
+
+    def __init__(self, store: Store, quiet: QuietHours | None, dialogs: Path) -> None:
+        self.store = store
+        self.engine = Engine(store, Library.load(dialogs, store.used_dialog), quiet)
+        self.now = NOON
+        self.session = "one"
+        self._sequence = 0
+
+    def birth(self, birth_id: str = "b1", **changes: object) -> int:
+        facts: dict[str, object] = {
+            "birth_id": birth_id, "mother_iin": MOTHER, "msisdn": PHONE,
+            "born_at": "2026-11-18T08:00:00+05:00", "sex": "female", "alive": True, "birth_order": 1,
+            "account": "", "address_kato": "751110000",
+        }  # fmt: skip
+        with self.store.transaction():
+            return self.engine.record_birth(Birth(**(facts | changes)), self.now)  # type: ignore[arg-type]
+
+    def reply(self, text: str, phone: str = PHONE) -> Handled:
+        self._sequence += 1
+        inbound = Inbound(
+            self.now, "main", self.session, self._sequence, phone, "1414", 8,
+            text.encode("utf-16-be", "surrogatepass"), text,
+        )  # fmt: skip
+        with self.store.transaction():
+            return self.engine.take_reply(inbound)
+
+    def body(self, case: int, name: str, event_id: str = "", **data: str) -> str:
+        with self.store.transaction():
+            return self.engine.take_body_event(case, event_id or name, name, data, self.now).value
+
+    def wait(self, by: timedelta) -> None:
+        """Let time pass: timers fire at the moment they are due, texts are released."""
+        end = self.now + by
+        with self.store.transaction():
+            while (due := self.store.find_next_due()) and self.engine.opens_at(max(due, self.now)) <= end:
+                self.now = self.engine.opens_at(max(due, self.now))
+                if not self._tick():
+                    break
+            self.now = end
+            self._tick()
+
+    def _tick(self) -> bool:
+        released = self.store.release_held(self.now, 1000)
+        cases = self.engine.find_due(self.now, 1000)
+        for case in cases:
+            self.engine.fire_timer(case, self.now)
+        return bool(released or cases)
+
+    def sent(self) -> list[str]:
+        """The texts that may go out now, most urgent first; each is sent but once."""
+        with self.store.transaction():
+            texts = self.store.claim_texts("main", 1000, self.now)
+            return [text.text for text in texts]
+
+    def case(self, case: int) -> Conversation:
+        conversation = self.store.load_case(case)
+        assert conversation is not None
+        return conversation
+
+    def replay(self, case: int) -> Conversation:
+        """The conversation as its journal alone tells it."""
+        rows = self.store._connection.execute(
+            "SELECT event FROM journal WHERE conversation=? ORDER BY id", (case,)
+        ).fetchall()
+        conversation = read_opening(rows[0][0], case)
+        dialog = self.engine._library.pinned(conversation.revision)
+        for (event,) in rows[1:]:
+            after = step(dialog, conversation, read_event(event, ZONE)).conversation
+            if after is not conversation:
+                conversation = replace(after, version=conversation.version + 1)
+        return conversation
+
+    def flags(self) -> list[str]:
+        rows = self.store._connection.execute("SELECT reason FROM flag WHERE cleared_at IS NULL ORDER BY id")
+        return [row[0] for row in rows]
+
+    def applications(self) -> list[tuple[str, dict[str, str]]]:
+        due = self.store.due_applications(self.now, 1000)
+        return [(application.kind, dict(application.data)) for application in due]
+
+
+@contextmanager
+def a_world(folder: Path, quiet: QuietHours | None = None, dialogs: Path = DIALOGS) -> Iterator[World]:
+    """A world whose store is a real file in `folder`."""
+    store = open_store(folder / "store.db", ZONE)
+    try:
+        yield World(store, quiet, dialogs)
+    finally:
+        store.close()
