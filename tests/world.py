@@ -48,7 +48,7 @@ class World:
         self._sequence += 1
         inbound = Inbound(
             self.now, "main", self.session, self._sequence, phone, "1414", 8,
-            text.encode("utf-16-be", "surrogatepass"), text,
+            text.encode("utf-16-be"), text,
         )  # fmt: skip
         with self.store.transaction():
             return self.engine.take_reply(inbound)

@@ -112,7 +112,9 @@ def find_answer(reading: Reading, held: Sequence[tuple[Dialog, Conversation]]) -
             if isinstance(result, Answer):
                 value = MORE * page + result.value
                 found.append(Found(index, state, value, result.also or "", result.coercions))
-            elif result.reason == BAD_IBAN or (current and missed.get(index) != BAD_IBAN):
+            elif index in open_ones and (
+                result.reason == BAD_IBAN or (current and missed.get(index) != BAD_IBAN)
+            ):
                 missed[index] = result.reason  # an account is one, whichever question it was meant for
     return _decide(reading, held, found, missed)
 

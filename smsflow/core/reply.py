@@ -698,17 +698,17 @@ def _clean_text(raw: str) -> tuple[str, tuple[str, ...]] | str:
     """Return a free text without invisible signs, blanks made single, and its coercions, or a reason."""
     if len(raw) > TEXT_MAX:
         return "too_long"
-    signed = _without_signature(raw)
-    shown = (sign for sign in signed if sign.isspace() or unicodedata.category(sign) not in _NO_TEXT)
-    text = " ".join("".join(shown).split())
+    shown = (sign for sign in raw if sign.isspace() or unicodedata.category(sign) not in _NO_TEXT)
+    spaced = " ".join("".join(shown).split())
+    text = _without_signature(spaced)
     while text and _separator(text[0]) not in _KEPT_BEFORE_TEXT:
         text = text[1:]
     if not any(sign.isalpha() for sign in text) or _is_courtesy(text):
         return "bad_text"
     if _SECOND_FULL_REPLY.search(text):
         return "two_replies"
-    names = () if signed == raw else ("signature",)
-    return text, names if text == signed else (*names, "name_spelling")
+    used = {"signature": not spaced.endswith(text), "name_spelling": not raw.startswith(text)}
+    return text, tuple(name for name, is_used in used.items() if is_used)
 
 
 _CLEAN: dict[Kind, _Clean] = {Kind.NAME: _clean_name, Kind.IBAN: _clean_iban, Kind.TEXT: _clean_text}

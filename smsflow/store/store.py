@@ -423,7 +423,7 @@ class Store:
             (
                 utc(inbound.at), inbound.link, inbound.session, inbound.sequence, inbound.msisdn,
                 inbound.destination, inbound.data_coding, inbound.raw,
-                inbound.text.encode("utf-8", "replace").decode(), case, outcome, reason, " ".join(coercions),
+                inbound.text, case, outcome, reason, " ".join(coercions),
             ),
         )  # fmt: skip
 
