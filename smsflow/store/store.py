@@ -10,7 +10,7 @@ import fcntl
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -116,33 +116,40 @@ def open_store(path: Path, zone: tzinfo) -> Store:
 
     Raises: StoreError when another daemon has it, or the file cannot be used.
     """
-    from sqlite_utils import Database
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(path.with_name(path.name + ".lock").open("a"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            connection = stack.enter_context(closing(_connect(path)))
+            _migrate(connection, path)
+        except BlockingIOError as error:
+            raise StoreError(f"{path} is in use by another smsflow; stop that one first") from error
+        except OSError as error:
+            raise StoreError(f"cannot use {path}: {error.strerror}; make the folder writable") from error
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot use {path}: {error}") from error
+        stack.pop_all()
+        return Store(connection, lock, zone)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    from sqlite_utils import Database  # 190 ms: not for those who only want --help
 
     from smsflow.store.schema import migrations
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(path.name + ".lock").open("a")
-    except OSError as error:
-        raise StoreError(f"cannot use {path}: {error.strerror}; make the folder writable") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        database = Database(connection, execute_plugins=False)
-        ours = {migration.name for migration in migrations.pending(Database(memory=True))}
-        if any(migration.name not in ours for migration in migrations.applied(database)):
-            raise StoreError(f"{path} was written by a newer smsflow; use that one")
-        migrations.apply(database)
-    except BlockingIOError as error:
-        lock.close()
-        raise StoreError(f"{path} is in use by another smsflow; stop that one first") from error
-    except sqlite3.Error as error:
-        lock.close()
-        raise StoreError(f"cannot use {path}: {error}") from error
-    return Store(connection, lock, zone)
+    database = Database(connection, execute_plugins=False)
+    ours = {migration.name for migration in migrations.pending(Database(memory=True))}
+    if any(migration.name not in ours for migration in migrations.applied(database)):
+        raise StoreError(f"{path} was written by a newer smsflow; use that one")
+    migrations.apply(database)
 
 
 class Store:

@@ -1,0 +1,259 @@
+"""The store on a real file: all or nothing at every statement, and one owner."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import NOON, PHONE, ZONE, World, a_world
+
+from smsflow.core.errors import StaleConversation, StoreError
+from smsflow.core.effects import Outcome, Step
+from smsflow.core.events import Resumed
+from smsflow.store.schema import PERSONAL
+from smsflow.store.store import Inbound, Part, Taken, open_store
+
+
+class Failing:
+    """Runs statements until one is due to fail, as a full disk would make it."""
+
+    def __init__(self, execute: Callable[..., sqlite3.Cursor], fail_at: int) -> None:
+        self._execute = execute
+        self.left = fail_at
+
+    def __call__(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+        if not statement.startswith("ROLLBACK"):
+            self.left -= 1
+            if self.left < 0:
+                raise sqlite3.OperationalError("database or disk is full")
+        return self._execute(statement, *arguments)
+
+
+def dump(world: World) -> list[str]:
+    return list(world.store._connection.iterdump())
+
+
+def test_failure_at_any_statement_leaves_all_or_nothing(tmp_path: Path) -> None:
+    """A reply that cannot be committed has not happened; taken again, it happens once."""
+    with a_world(tmp_path) as world:
+        world.birth()
+        world.sent()
+        before, execute, statements = dump(world), world.store._execute, 0
+        while True:
+            world.store._execute = failing = Failing(execute, statements)
+            try:
+                outcome = world.reply("R 1 1 2").outcome
+            except StoreError:
+                world.store._execute = execute
+                assert dump(world) == before, f"half a reply is on the disk after statement {statements}"
+                statements += 1
+                continue
+            world.store._execute = execute
+            break
+
+        assert failing.left == 0
+        assert statements >= 8
+        assert outcome == "answered"
+        assert world.sent() == ["name R 1 1 2"]
+
+
+def test_second_daemon_is_kept_away(tmp_path: Path) -> None:
+    """A lock keeps two daemons off one file, and says so."""
+    with a_world(tmp_path), pytest.raises(StoreError, match="in use by another smsflow"):
+        open_store(tmp_path / "store.db", ZONE)
+
+
+def test_newer_store_is_not_touched(tmp_path: Path) -> None:
+    """A file that a newer smsflow has migrated is refused."""
+    with a_world(tmp_path) as world:
+        world.store._connection.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('smsflow', 'later', 'x')"
+        )
+
+    with pytest.raises(StoreError, match="newer smsflow"):
+        open_store(tmp_path / "store.db", ZONE)
+
+
+def test_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    """A file of something else is not overwritten."""
+    (tmp_path / "store.db").write_text("a diary, not a database" * 100)
+
+    with pytest.raises(StoreError, match="not a database"):
+        open_store(tmp_path / "store.db", ZONE)
+
+
+def test_commits_are_durable(tmp_path: Path) -> None:
+    """WAL with synchronous FULL: what was acknowledged survives a power cut."""
+    with a_world(tmp_path) as world:
+        execute = world.store._connection.execute
+
+        assert execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_case_that_has_moved_on_is_not_overwritten(tmp_path: Path) -> None:
+    """The version of a conversation guards against a lost update."""
+    with a_world(tmp_path) as world:
+        stale = world.case(world.birth())
+        world.reply("R 1 1 2")
+        step = Step(world.case(stale.case), (), Outcome.MOVED)
+
+        with pytest.raises(StaleConversation, match="has moved on"), world.store.transaction():
+            world.store.record(stale, Resumed(NOON), step)
+
+
+def test_personal_columns_exist() -> None:
+    """What is named as personal is there: a renamed column must not fall out of the list."""
+    connection = sqlite3.connect(":memory:")
+    from sqlite_utils import Database
+
+    from smsflow.store.schema import migrations
+
+    database = Database(connection, execute_plugins=False)
+    migrations.apply(database)
+    for table, columns in PERSONAL.items():
+        assert set(columns) <= {column.name for column in database[table].columns}, table
+    connection.close()
+
+
+def test_conversation_survives_the_store(tmp_path: Path) -> None:
+    """Every field of a conversation comes back as it went in."""
+    with a_world(tmp_path) as world:
+        case = world.birth()
+        for reply in ("R 1 1 2", "R 1 1 2 Ахметов Нурлан", "R 1 1 2 1", "R 1 1 2 1 9"):
+            world.reply(reply)
+
+        assert world.replay(case) == world.case(case)
+        assert world.case(case).page == 1
+
+
+# --- texts in ---------------------------------------------------------------------------------------
+
+
+def part(number: int, payload: bytes, **changes: Any) -> Part:
+    facts = {"at": NOON, "msisdn": PHONE, "destination": "1414", "reference": "udh8.7.3", "number": number}
+    return Part(**(facts | {"total": 3, "data_coding": 8, "payload": payload} | changes))
+
+
+def test_parts_come_in_any_order_and_more_than_once(tmp_path: Path) -> None:
+    """A long text is complete when every part has come, however they came."""
+    with a_world(tmp_path) as world, world.store.transaction():
+        assert world.store.add_part(part(3, b"c")) == ()
+        assert world.store.add_part(part(1, b"a")) == ()
+        assert world.store.add_part(part(3, b"c")) == ()
+        assert world.store.add_part(part(2, b"?", msisdn="77017654321")) == ()
+
+        assert [each.payload for each in world.store.add_part(part(2, b"b"))] == [b"a", b"b", b"c"]
+        assert world.store.add_part(part(2, b"b")) == ()
+
+
+def test_earlier_delivery_is_known_by_its_octets_and_session(tmp_path: Path) -> None:
+    """Another text, another phone, the same session, or long ago: not the same delivery."""
+    with a_world(tmp_path) as world, world.store.transaction():
+        first = Inbound(NOON, "main", "one", 1, PHONE, "1414", 8, b"\0R", "R")
+        world.store.add_inbound(first, case=None, outcome="not_understood")
+
+        def is_known(session: str, raw: bytes = b"\0R", phone: str = PHONE, minutes: int = 10) -> bool:
+            again = Inbound(NOON, "main", session, 1, phone, "1414", 8, raw, "R")
+            return world.store.find_earlier_delivery(again, NOON + timedelta(minutes=1 - minutes))
+
+        assert is_known("two")
+        assert not is_known("one")
+        assert not is_known("two", raw=b"\0S")
+        assert not is_known("two", phone="77017654321")
+        assert not is_known("two", minutes=0)
+
+
+# --- texts out --------------------------------------------------------------------------------------
+
+
+def status(world: World, text: int = 1) -> str:
+    row = world.store._connection.execute("SELECT status FROM outbox WHERE id=?", (text,)).fetchone()
+    return str(row[0])
+
+
+def taken(message_id: str) -> Taken:
+    return Taken("main", message_id, message_id.lower())
+
+
+def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Path) -> None:
+    """queued → sending → accepted → delivered, part by part."""
+    with a_world(tmp_path) as world:
+        world.birth()
+        seen = [status(world)]
+        world.sent()
+        seen.append(status(world))
+        with world.store.transaction():
+            world.store.mark_segment(1, 0, 2, taken("A1"), NOON)
+            seen.append(status(world))
+            world.store.mark_segment(1, 1, 2, taken("A2"), NOON)
+            seen.append(status(world))
+            assert world.store.mark_receipt(["a1"], PHONE, "delivered", NOON)
+            seen.append(status(world))
+            assert world.store.mark_receipt(["a2"], PHONE, "delivered", NOON)
+            seen.append(status(world))
+            assert world.store.mark_receipt(["a2"], PHONE, "failed", NOON)
+            seen.append(status(world))
+
+        assert seen == ["queued", "sending", "sending", "accepted", "accepted", "delivered", "delivered"]
+
+
+def test_receipt_for_an_unknown_text_is_told_apart(tmp_path: Path) -> None:
+    """Message centres send receipts for what was never ours."""
+    with a_world(tmp_path) as world, world.store.transaction():
+        assert not world.store.mark_receipt(["nobody"], PHONE, "delivered", NOON)
+
+
+def test_text_in_doubt_is_sent_again_and_marked(tmp_path: Path) -> None:
+    """After a crash, what was being sent goes out again; what was accepted does not."""
+    with a_world(tmp_path) as world:
+        world.birth()
+        world.sent()
+        with world.store.transaction():
+            assert world.store.doubt_all_sending(NOON) == 1
+            again = world.store.claim_texts("main", 10, NOON)
+            assert [(text.in_doubt, text.attempts) for text in again] == [(True, 1)]
+            world.store.mark_segment(1, 0, 1, taken("A1"), NOON)
+            assert world.store.doubt_all_sending(NOON) == 0
+
+
+def test_claim_keeps_to_the_room_and_to_urgency(tmp_path: Path) -> None:
+    """Answers go before greetings; segments are counted, not texts; one text goes whatever its size."""
+    with a_world(tmp_path) as world:
+        world.birth("b1")
+        world.birth("b2", msisdn="77017654321", mother_iin="950101200002")
+        world.reply("что?", phone="77017654321")
+        with world.store.transaction():
+            first = world.store.claim_texts("main", 1, NOON)
+            second = world.store.claim_texts("main", 10, NOON)
+
+        assert [text.text for text in first] == ["hint form R 1 1 1"]
+        assert len(second) == 2
+
+
+def test_text_that_is_refused_for_good_is_flagged(tmp_path: Path) -> None:
+    """A person must look; it is not tried again."""
+    with a_world(tmp_path) as world:
+        world.birth()
+        world.sent()
+        with world.store.transaction():
+            world.store.fail_text(1, "ESME_RINVDSTADR", NOON)
+
+        assert status(world) == "failed"
+        assert world.flags() == ["text_failed"]
+        assert world.sent() == []
+
+
+def test_text_that_was_refused_for_now_waits(tmp_path: Path) -> None:
+    """It is held until its time, then queued again."""
+    with a_world(tmp_path) as world:
+        world.birth()
+        world.sent()
+        with world.store.transaction():
+            world.store.retry_text(1, "ESME_RSYSERR", NOON + timedelta(minutes=1), NOON)
+        assert world.sent() == []
+
+        world.wait(timedelta(minutes=2))
+        assert len(world.sent()) == 1

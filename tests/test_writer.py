@@ -1,0 +1,123 @@
+"""Group commit: one transaction for all, and nobody pays for another's failure."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import NOON, World, a_world
+
+from smsflow.core.errors import StoreError
+from smsflow.writer import Writer
+
+
+def writer_of(world: World) -> Writer:
+    return Writer(world.store, last=list, after=lambda claimed: None)
+
+
+def flag(world: World, reason: str) -> Any:
+    return lambda: world.store.add_flag(None, reason, NOON)
+
+
+def test_what_arrives_together_is_committed_together(tmp_path: Path) -> None:
+    """Three jobs, one COMMIT."""
+    with a_world(tmp_path) as world:
+        statements: list[str] = []
+        world.store._connection.set_trace_callback(statements.append)
+
+        async def play() -> None:
+            writer = writer_of(world)
+            await asyncio.gather(*(writer.run(flag(world, name)) for name in "abc"))
+
+        asyncio.run(play())
+
+        assert statements.count("COMMIT") == 1
+        assert world.flags() == ["a", "b", "c"]
+
+
+def test_job_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Its own writes are rolled back, its caller is told, the rest is kept."""
+    with a_world(tmp_path) as world:
+
+        def fail() -> None:
+            world.store.add_flag(None, "half", NOON)
+            raise LookupError("a bug")
+
+        async def play() -> list[Any]:
+            writer = writer_of(world)
+            jobs = (flag(world, "before"), fail, flag(world, "after"))
+            return await asyncio.gather(*(writer.run(job) for job in jobs), return_exceptions=True)
+
+        results = asyncio.run(play())
+
+        assert isinstance(results[1], LookupError)
+        assert world.flags() == ["before", "after"]
+
+
+def test_commit_that_fails_fails_everybody_and_is_remembered(tmp_path: Path) -> None:
+    """Nothing has happened; health tells why until a commit succeeds again."""
+    with a_world(tmp_path) as world:
+        world.store._connection.execute(f"PRAGMA max_page_count={pages(world)}")
+
+        async def play() -> None:
+            writer = writer_of(world)
+            jobs = [writer.run(flag(world, f"{number}" * 500)) for number in range(50)]
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+            assert all(isinstance(result, StoreError) for result in results)
+            assert "full" in str(writer.failing)
+            world.store._connection.execute("PRAGMA max_page_count=100000")
+            await writer.run(flag(world, "later"))
+            assert writer.failing is None
+
+        asyncio.run(play())
+
+        assert world.flags() == ["later"]
+
+
+def pages(world: World) -> int:
+    count: int = world.store._connection.execute("PRAGMA page_count").fetchone()[0]
+    return count
+
+
+def test_texts_are_claimed_in_the_transaction_that_made_them(tmp_path: Path) -> None:
+    """`last` sees what the jobs wrote, `after` comes when it is on the disk."""
+    with a_world(tmp_path) as world:
+        seen: list[Any] = []
+
+        def claim() -> tuple[str, ...]:
+            return tuple(text.text for text in world.store.claim_texts("main", 10, NOON))
+
+        def after(texts: tuple[str, ...]) -> None:
+            seen.append((texts, world.store._connection.in_transaction))
+
+        async def play() -> None:
+            writer = Writer(world.store, last=claim, after=after)
+            await writer.run(lambda: world.engine.take_reply(an_inbound(world)))
+
+        asyncio.run(play())
+
+        assert seen == [(("unknown",), False)]
+
+
+def an_inbound(world: World) -> Any:
+    from smsflow.store.store import Inbound
+
+    return Inbound(world.now, "main", "one", 1, "77011234567", "1414", 0, b"hi", "hi")
+
+
+def test_cancelled_caller_does_not_break_the_group(tmp_path: Path) -> None:
+    """A client that has gone away is nobody else's trouble."""
+    with a_world(tmp_path) as world:
+
+        async def play() -> None:
+            writer = writer_of(world)
+            task = asyncio.ensure_future(writer.run(flag(world, "a")))
+            await asyncio.sleep(0)
+            task.cancel()
+            await writer.run(flag(world, "b"))
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(play())
+
+        assert world.flags() == ["a", "b"]
