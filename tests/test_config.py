@@ -1,0 +1,167 @@
+"""The configuration: the shipped file is right, and everything wrong is told at once with its place."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+
+import pytest
+
+from smsflow.config import GatewayConfig, LinkConfig, Right, Settings, load_config
+from smsflow.core.errors import ConfigError
+from smsflow.core.hours import QuietHours
+
+SHIPPED = Path(__file__).parent.parent / "config" / "smsflow.yaml"
+SECRETS = {
+    name: f"secret-{name}"
+    for name in (
+        "SMSC_PASSWORD", "MOH_TOKEN", "BODIES_TOKEN", "DESK_TOKEN", "REGISTRY_TOKEN", "AKIMAT_TOKEN",
+        "LABOUR_TOKEN",
+    )
+}  # fmt: skip
+
+MINIMAL = """\
+store: sqlite:///smsflow.db
+dialogs: .
+number: "1414"
+zone: Asia/Almaty
+quiet: none
+links:
+  - {name: main, host: localhost, port: 2775, system_id: smsflow, password: pw}
+"""
+
+
+def load(folder: Path, text: str, **environ: str) -> Settings:
+    file = folder / "smsflow.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_config(file, environ)
+
+
+def problems(folder: Path, text: str, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, text, **environ)
+    return str(caught.value).replace(f"{folder}/smsflow.yaml:", "").replace(str(folder), "FOLDER").splitlines()
+
+
+def test_shipped_configuration_is_the_one_of_the_design():
+    """Every key of design §6 is understood, and paths are relative to the file."""
+    settings = load_config(SHIPPED, SECRETS)
+
+    assert settings.store_path == SHIPPED.parent.parent / "var" / "smsflow.db"
+    assert settings.dialogs == SHIPPED.parent.parent / "dialogs"
+    assert settings.number == "1414"
+    assert settings.zone.key == "Asia/Almaty"
+    assert settings.quiet == QuietHours(time(21), time(9), weekends=True)
+    assert settings.links == (LinkConfig("main", "127.0.0.1", 2775, "smsflow", "secret-SMSC_PASSWORD"),)
+    assert settings.api is not None
+    assert (settings.api.host, settings.api.port) == ("127.0.0.1", 8414)
+    assert settings.api.clients[2].rights == {Right.READ, Right.OPERATE}
+    assert settings.gateways["kindergarten"] == GatewayConfig(
+        "https://akimat.example/applications", "secret-AKIMAT_TOKEN", 15.0
+    )
+
+
+def test_secrets_are_never_shown():
+    """A printed configuration holds no password and no token."""
+    assert "secret-" not in repr(load_config(SHIPPED, SECRETS))
+
+
+def test_least_configuration_has_defaults(tmp_path):
+    """Without api and gateways there is none; `none` is never quiet."""
+    settings = load(tmp_path, MINIMAL)
+
+    assert (settings.quiet, settings.api, settings.gateways) == (None, None, {})
+    assert (settings.links[0].window, settings.links[0].tps, settings.links[0].tls) == (64, 100, False)
+
+
+def test_absolute_store_path_is_kept(tmp_path):
+    """sqlite://// begins an absolute path."""
+    text = MINIMAL.replace("sqlite:///smsflow.db", f"sqlite:///{tmp_path}/deep/a.db")
+
+    assert load(tmp_path, text).store_path == tmp_path / "deep" / "a.db"
+
+
+def test_secret_comes_from_a_file_beside_the_configuration(tmp_path):
+    """A secret's file may end with a line break."""
+    (tmp_path / "pw").write_text("from-file\n")
+
+    assert load(tmp_path, MINIMAL.replace("password: pw", "password: {file: pw}")).links[0].password == "from-file"
+
+
+def test_everything_wrong_is_told_at_once_with_its_place(tmp_path):
+    """Shapes, secrets, folders and repeated names are all found in one go."""
+    text = """\
+store: mysql://x
+dialogs: nowhere
+number: 14a
+zone: Asia/Almat
+quiet: {from: "25:00", to: "09:00", weekend: true}
+links:
+  - {name: a, host: h, port: 99999, system_id: x, password: {env: NOPE}, bind: both, window: 0, tps: x, tls: ja}
+  - {name: a, host: h, port: 1, system_id: x, password: {foo: NOPE}}
+api:
+  listen: 8414
+  clients:
+    - {name: b, token: same, may: [births, x]}
+    - {name: b, token: same, may: []}
+gateways:
+  registration: {url: "ftp:x", token: {file: no}, timeout: 0s}
+"""
+
+    assert problems(tmp_path, text) == [
+        "1:1: store: expected sqlite:///FILE (relative) or sqlite:////FILE (absolute), got 'mysql://x'",
+        "2:1: dialogs: expected a folder with dialogs, there is none at FOLDER/nowhere",
+        "3:1: number: expected the short number in digits, such as \"1414\", got '14a'",
+        "4:1: zone: expected a time zone such as Asia/Almaty, got 'Asia/Almat'",
+        "5:9: quiet → from: expected a time of day such as \"21:00\", got '25:00'",
+        "5:37: quiet → weekend: unknown key",
+        "7:24: links → 0 → port: expected 65535 or less, got '99999'",
+        "7:62: links → 0 → password → env: the environment variable NOPE is not set or empty",
+        "7:74: links → 0 → bind: expected 'transceiver' or 'receiver+transmitter', got 'both'",
+        "7:86: links → 0 → window: expected 1 or more, got '0'",
+        "7:97: links → 0 → tps: expected a whole number, got 'x'",
+        "7:105: links → 0 → tls: expected true or false, got 'ja'",
+        "8:6: links → 1 → name: repeated: the name a stands on line 7 already",
+        "8:47: links → 1 → password: expected a text, {env: NAME} or {file: PATH}",
+        "10:3: api → listen: expected HOST:PORT with a port from 1 to 65535, got '8414'",
+        "12:44: api → clients → 0 → may → 1: expected 'births', 'citizens', 'events', 'read' or 'operate', got 'x'",
+        "13:8: api → clients → 1 → name: repeated: the name b stands on line 12 already",
+        "13:17: api → clients → 1 → token: repeated: the same token stands on line 12 already",
+        "13:30: api → clients → 1 → may: must not be empty",
+        "15:18: gateways → registration → url: expected an address such as https://host/path, got 'ftp:x'",
+        "15:40: gateways → registration → token → file: no cannot be read: No such file or directory",
+        "15:51: gateways → registration → timeout: expected a duration such as 15s, got '0s'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (MINIMAL.replace("sqlite:///smsflow.db", "sqlite:///"), "1:1: store: expected sqlite:///FILE"),
+        (MINIMAL.replace("quiet: none", "quiet: never"), "5:1: quiet: expected {from:"),
+        (
+            MINIMAL.replace("quiet: none", 'quiet: {from: "09:00", to: "09:00"}'),
+            "5:1: quiet: from and to",
+        ),
+        (
+            MINIMAL.replace("password: pw", 'password: ""'),
+            "7:67: links → 0 → password: must not be empty",
+        ),
+        (MINIMAL.replace("  - {name", "  # {name"), "6:1: links: expected a list"),
+        (MINIMAL + "speed: 9\n", "8:1: speed: unknown key"),
+        (MINIMAL + "zone: Asia/Almaty\n", "8:1: zone: repeated"),
+        (MINIMAL.replace("quiet: none\n", ""), "1:1: quiet: missing"),
+        ("- a\n", "1:1: expected keys with values"),
+        ("a: [", "2:1: not YAML"),
+        ("", "1:1: the file is empty"),
+    ],
+)
+def test_problem_is_told_with_its_place(tmp_path, text, problem):
+    """One mistake, one line that says where it is and what was expected."""
+    assert any(line.startswith(problem) for line in problems(tmp_path, text))
+
+
+def test_missing_file_is_a_configuration_error(tmp_path):
+    """A file that is not there is told like any other mistake."""
+    with pytest.raises(ConfigError, match=r"none\.yaml:1:1: cannot be read: No such file"):
+        load_config(tmp_path / "none.yaml", {})
