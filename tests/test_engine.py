@@ -229,10 +229,26 @@ def test_long_list_is_read_page_by_page(world: World) -> None:
     world.sent()
     world.reply("R 1 1 2 1 9")
     assert world.sent() == ["office 1 r9 2 r10 9 другой R 1 1 2 1 9 1"]
+    assert world.reply("R 1 1 2 1 9").outcome == "repeated"
+    assert world.sent() == []
 
     assert world.reply("R 1 1 2 1 9 2").outcome == "answered"
     assert world.case(case).answers["office"] == "92"
     assert world.sent() == [f"check {NAME} R 1 1 2 1 9 2 1"]
+
+
+def test_way_out_of_a_list_is_a_step_of_its_own(world: World) -> None:
+    """9 behind the last page is part of the addresses that follow: sent twice, it counts once."""
+    case = to_education(world)
+    for reply in ("R 1 1 2 1", "R 1 1 2 1 9", "R 1 1 2 1 9 9"):
+        assert world.reply(reply).outcome == "answered"
+    assert world.case(case).state == "check"
+    assert world.sent()[-1] == f"check {NAME} R 1 1 2 1 9 9 1"
+
+    assert world.reply("R 1 1 2 1 9 9").outcome == "repeated"
+    assert world.reply("R 1 1 2 1 9").outcome == "repeated"
+    assert world.reply("R 1 1 2 1 3").outcome == "amended"
+    assert world.case(case).answers["office"] == "3"
 
 
 def test_correction_after_the_application_is_late(world: World) -> None:

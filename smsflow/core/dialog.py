@@ -191,7 +191,7 @@ class End:
 State = Ask | Wait | End
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dialog:
     """One revision of a dialog. `revision` is "sha256:" and the hash of all the files that it was read from."""
 
@@ -208,6 +208,9 @@ class Dialog:
     texts: Mapping[str, Texts]
     ladder: tuple[Rung, ...]
     sources: Mapping[str, str]  # file → text: what `revision` is the hash of
+
+    def __repr__(self) -> str:
+        return f"<Dialog {self.name} {self.revision[:15]}>"
 
     def questions(self) -> Iterator[Ask]:
         """The questions, in the order of the file."""

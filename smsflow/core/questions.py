@@ -156,15 +156,15 @@ def _questions(dialog: Dialog, conversation: Conversation) -> Iterator[tuple[str
     """
     answered = {asked.state: asked for asked in conversation.trail}
     for state, addresses in conversation.printed.items():
+        ask = _ask(dialog, state)
         if state == conversation.state:
             pages = conversation.page + 1
         elif state in answered:
-            pages = _pages_before(answered[state]) + 1
+            pages = _last_page(answered[state].value) + 1 if ask.options else 1
         elif conversation.status is Status.CLOSED:
             pages = 1
         else:
             continue
-        ask = _ask(dialog, state)
         options = options_of(dialog, conversation, ask)
         for page in range(pages):
             yield state, page, _question(dialog, ask, options, addresses, page)
@@ -194,8 +194,10 @@ def _codes_with_iban(dialog: Dialog, ask: Ask) -> tuple[str, ...]:
     return tuple(code for code, to in targets if code and isinstance(to, Ask) and to.kind is Kind.IBAN)
 
 
-def _pages_before(asked: Asked) -> int:
-    return len(asked.value) - len(asked.value.lstrip(MORE)) if len(asked.value) > 1 else 0
+def _last_page(value: str) -> int:
+    """The page on which `value` was chosen: each page before it was turned by `MORE`."""
+    turned = len(value) - len(value.lstrip(MORE))
+    return turned - 1 if turned == len(value) and turned else turned
 
 
 def _is_paged(ask: Ask, options: tuple[Option, ...]) -> bool:

@@ -51,8 +51,7 @@ def step(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
         case BodyAnswered():
             return _body_answered(dialog, conversation, event)
         case Suspended():
-            paused = replace(conversation, status=Status.SUSPENDED, due=None)
-            return Step(paused, (DropTexts(), Flag(event.reason)), Outcome.MOVED)
+            return _suspended(conversation, event)
         case Resumed():
             return _resumed(dialog, conversation, event.at)
         case Ended():
@@ -156,12 +155,13 @@ def _answered_before(dialog: Dialog, conversation: Conversation, event: Answered
     states = [asked.state for asked in conversation.trail]
     place = states.index(event.state)
     earlier = conversation.trail[place]
-    if earlier.value == event.value and not event.also:
+    turned_before = event.value == MORE * len(event.value) and earlier.value.startswith(event.value)
+    if (earlier.value == event.value or turned_before) and not event.also:
         return Step(conversation, (), Outcome.REPEATED)
     if place < conversation.sealed:
         return _sealed(dialog, conversation, event.at)
     move = _answering(dialog, conversation, event.at)
-    move.now = replace(conversation, state=event.state, trail=conversation.trail[:place])
+    move.now = replace(conversation, state=event.state, trail=conversation.trail[:place], page=0)
     return _keep(move, _take(move, event, Outcome.AMENDED), conversation.trail[place + 1 :])
 
 
@@ -206,14 +206,21 @@ def _take(move: _Move, event: Answered, outcome: Outcome) -> Step:
 
 
 def _turn_page(move: _Move, ask: Ask, value: str, outcome: Outcome) -> Step:
-    """`MORE`: the next page of the list, or the way out of it behind the last page."""
+    """`MORE`: the next page of the list, or the way out of it behind the last page.
+
+    The digit becomes part of the addresses that follow: the same reply again must not turn another page.
+    """
     page = len(value)
-    if not has_more(ask, options_of(move.dialog, move.now, ask), page - 1):
-        return move.go(LEFT_LIST, outcome=outcome)
-    move.stand_at(ask.name)
-    move.now = replace(move.now, page=page)
-    move.ask(ask)
-    return move.done(outcome)
+    if page <= move.now.page:
+        return move.done(Outcome.REPEATED)
+    if has_more(ask, options_of(move.dialog, move.now, ask), page - 1):
+        move.stand_at(ask.name)
+        move.now = replace(move.now, page=page)
+        move.ask(ask)
+        return move.done(outcome)
+    left = Asked(ask.name, address_of(move.dialog, move.now, ask), value)
+    move.now = replace(move.now, trail=(*move.now.trail, left))
+    return move.go(LEFT_LIST, outcome=outcome)
 
 
 def _sealed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
@@ -334,6 +341,13 @@ def _react(move: _Move, reaction: Reaction, name: str) -> Step:
     if reaction.then is None:
         return move.done(Outcome.MOVED)
     return move.go(body_event(name))
+
+
+def _suspended(conversation: Conversation, event: Suspended) -> Step:
+    if conversation.status is not Status.OPEN:
+        return Step(conversation, (), Outcome.STALE)
+    paused = replace(conversation, status=Status.SUSPENDED, due=None)
+    return Step(paused, (DropTexts(), Flag(event.reason)), Outcome.MOVED)
 
 
 def _resumed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:

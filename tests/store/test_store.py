@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from world import NOON, PHONE, ZONE, World, a_world
 
-from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.effects import Outcome, Step
+from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Resumed
 from smsflow.store.schema import PERSONAL
 from smsflow.store.store import Inbound, Part, Taken, open_store

@@ -1,0 +1,155 @@
+"""`step` as a function: total, deterministic, and careful with its arguments."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from smsflow.core.conversation import Conversation, Status
+from smsflow.core.dialog import Ask, Dialog, Wait
+from smsflow.core.effects import Outcome, Send, Step
+from smsflow.core.events import (
+    Answered,
+    Began,
+    BodyAnswered,
+    Ended,
+    Event,
+    HelpAsked,
+    NotUnderstood,
+    Resumed,
+    Stopped,
+    Suspended,
+    TimerFired,
+)
+from smsflow.core.questions import Found, find_answer, question_of
+from smsflow.core.reader import read_dialogs
+from smsflow.core.render import open_address, shown_options
+from smsflow.core.reply import Kind, read
+from smsflow.core.step import step
+from smsflow.library import load_files, shipped_dialogs
+
+DIALOGS = read_dialogs(load_files(shipped_dialogs()))
+BEGIN = datetime(2026, 11, 18, 12, tzinfo=ZoneInfo("Asia/Almaty"))
+FACTS = {
+    "birth_id": "b1", "mother_iin": "950101200109", "born_at": "2026-11-18T08:00:00+05:00", "sex": "female",
+    "birth_order": "2", "account": "KZ86125KZT5004100100", "address_kato": "751110000",
+}  # fmt: skip
+
+
+def new(dialog: Dialog, **changes: object) -> Conversation:
+    conversation = Conversation(
+        1, dialog.name, dialog.revision, "b1", "77011234567", "1", dialog.languages[0], facts=FACTS
+    )
+    return replace(conversation, **changes)  # type: ignore[arg-type]
+
+
+def a_right_reply(random: Random, dialog: Dialog, conversation: Conversation) -> str:
+    """Something that the open question takes."""
+    ask = question_of(dialog, conversation)
+    assert ask is not None
+    address = " ".join(("R", *open_address(dialog, conversation)))
+    if ask.kind is Kind.NAME:
+        return f"{address} Ахметов Нурлан Ерболулы"
+    if ask.kind is Kind.IBAN:
+        return f"{address} KZ86125KZT5004100100"
+    if ask.kind is Kind.TEXT:
+        return f"{address} село Узынагаш"
+    code = random.choice(shown_options(dialog, conversation))[0]
+    return f"{address} {' '.join(code)}"
+
+
+def history(seed: int) -> tuple[Dialog, list[tuple[Conversation, Event]]]:
+    """A dialog, and events with the conversations that they met: right replies, and anything else."""
+    random = Random(seed)
+    dialog = random.choice(DIALOGS)
+    conversation, at = new(dialog), BEGIN
+    steps: list[tuple[Conversation, Event]] = [(conversation, Began(at, at))]
+    conversation = step(dialog, conversation, steps[0][1]).conversation
+    for _ in range(random.randrange(20)):
+        at += timedelta(hours=random.choice((0, 0, 1, 30, 80)))
+        event = an_event(random, dialog, conversation, at)
+        steps.append((conversation, event))
+        conversation = step(dialog, conversation, event).conversation
+    return dialog, steps
+
+
+def an_event(random: Random, dialog: Dialog, conversation: Conversation, at: datetime) -> Event:
+    kind = random.choice(["right"] * 6 + ["text", "timer", "body", "body", "other"])
+    if kind == "right" and question_of(dialog, conversation) and conversation.status is Status.OPEN:
+        return as_event(dialog, conversation, a_right_reply(random, dialog, conversation), at)
+    if kind == "timer":
+        return TimerFired(at, at, conversation.wait - random.randrange(2))
+    if kind in ("body", "right"):
+        name = random.choice(sorted(dialog.events))
+        return BodyAnswered(at, at, "e", name, {"place": "x" * 90, "number": "7", "date": "2026-11-20"})
+    if kind == "other":
+        others = [HelpAsked(at), Suspended(at, "x"), Resumed(at), Began(at, at), Stopped(at), Ended(at, "x")]
+        return random.choice(others)
+    text = "".join(random.choice("R 12349РйА\n") for _ in range(random.randrange(12)))
+    return as_event(dialog, conversation, text, at)
+
+
+def as_event(dialog: Dialog, conversation: Conversation, text: str, at: datetime) -> Event:
+    found = find_answer(read(text), [(dialog, conversation)])
+    if isinstance(found, Found):
+        return Answered(at, found.state, found.value, found.also, text, found.coercions)
+    return NotUnderstood(at, found.reason, text)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_step_is_total_deterministic_and_never_strands_anybody(block: int) -> None:
+    """Any event in any state: a result, the same each time; and something can always still come."""
+    for seed in range(block * 100, block * 100 + 100):
+        dialog, steps = history(seed)
+        for conversation, event in steps:
+            before = repr(conversation)
+            done = step(dialog, conversation, event)
+
+            assert step(dialog, conversation, event) == done, seed
+            assert repr(conversation) == before, seed
+            assert_not_stranded(dialog, done)
+
+
+def assert_not_stranded(dialog: Dialog, done: Step) -> None:
+    """Design §4.4: a question with a timer, a body at work, a person asked, or the end."""
+    after = done.conversation
+    if after.status is Status.OPEN:
+        state = dialog.states[after.state]
+        assert isinstance(state, Wait) or (isinstance(state, Ask) and after.due is not None)
+    for effect in done.effects:
+        if isinstance(effect, Send):
+            assert effect.text.strip()
+            assert "{" not in effect.text
+
+
+def test_nothing_is_sent_after_the_end() -> None:
+    """A closed case says nothing more by itself."""
+    closed = 0
+    for seed in range(1000):
+        dialog, steps = history(seed)
+        for conversation, event in steps:
+            if conversation.status is Status.CLOSED:
+                closed += 1
+                assert step(dialog, conversation, event).effects == (), seed
+    assert closed > 500
+
+
+def test_timer_of_an_earlier_wait_is_stale() -> None:
+    """It was meant for a question that is answered."""
+    dialog = DIALOGS[-1]
+    asked = step(dialog, new(dialog), Began(BEGIN, BEGIN)).conversation
+    later = BEGIN + timedelta(days=4)
+
+    assert step(dialog, asked, TimerFired(later, later, asked.wait - 1)).outcome is Outcome.STALE
+    assert step(dialog, asked, TimerFired(BEGIN, BEGIN, asked.wait)).outcome is Outcome.STALE
+
+
+@pytest.mark.parametrize("dialog", DIALOGS, ids=lambda dialog: dialog.name)
+def test_every_dialog_can_begin_alone(dialog: Dialog) -> None:
+    """The order of the services is data: each may be the first."""
+    begun = step(dialog, new(dialog), Began(BEGIN, BEGIN))
+
+    assert question_of(dialog, begun.conversation)
+    assert len(begun.effects) == 1
