@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import assert_never
 
 from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status
-from smsflow.core.dialog import Ask, Dialog, End, Reaction, Rung, Wait
+from smsflow.core.dialog import MORE, Ask, Dialog, End, Reaction, Rung, Wait
 from smsflow.core.effects import Apply, Begin, DropTexts, Effect, Flag, Outcome, Send, Step, Urgency
 from smsflow.core.events import (
     Answered,
