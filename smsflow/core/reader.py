@@ -207,7 +207,7 @@ class _Reader:
     def dialog(self) -> Dialog:
         model, findings = validate(_Dialog, self._document)
         self._findings += findings
-        states = self._raw_states(model)
+        states = self._raw_states()
         if model is None:
             raise DialogError(tuple(self._findings))
         self._languages = tuple(model.languages)
@@ -242,9 +242,12 @@ class _Reader:
     def _find(self, path: Path, problem: str, document: Document | None = None) -> None:
         self._findings.append((document or self._document).finding(path, problem))
 
-    def _raw_states(self, model: _Dialog | None) -> list[_Raw]:
+    def _raw_states(self) -> list[_Raw]:
+        """The states by themselves: they are judged even where the rest of the dialog cannot be read."""
         raw: list[_Raw] = []
-        for name, keys in (model.states if model else {}).items():
+        for name, keys in _mapping(_mapping(self._document.data).get("states")).items():
+            if not isinstance(keys, dict):
+                continue  # the dialog's own schema has said so
             path: Path = ("states", name)
             kinds: dict[str, type[_Ask | _Wait | _End]] = {"ask": _Ask, "wait": _Wait, "end": _End}
             kind = next((kinds[key] for key in kinds if key in keys), None)
