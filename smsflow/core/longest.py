@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from smsflow.core.dialog import (
     MORE,
+    PAGE,
     REQUIRED_TEXTS,
     Ask,
     Branch,
@@ -115,7 +116,7 @@ def address_lengths(dialog: Dialog) -> dict[str, int]:
         for to, digits in _ways_on(dialog, name):
             if to not in passed and to != name:
                 ways.append((to, length + digits, passed | {name}))
-    whole = _HEAD + sum(_most_digits(ask) for ask in dialog.questions())
+    whole = _HEAD + sum(max(_most_digits(ask), _pages(ask) if ask.other else 0) for ask in dialog.questions())
     return {ask.name: whole for ask in dialog.questions()}
 
 
@@ -124,7 +125,9 @@ def _ways_on(dialog: Dialog, name: str) -> Iterator[tuple[str, int]]:
     state = dialog.states[name]
     if isinstance(state, Ask):
         yield from ((branch.to, _digits_of(state, branch)) for branch in state.then)
-        yield from ((to, 0) for to in (state.other, state.silence.then) if to)
+        yield state.silence.then, 0
+        if state.other:
+            yield state.other, _pages(state)  # each page is turned, and the list left, by one digit
     elif isinstance(state, Wait):
         yield from ((to, 0) for to in dialog.destinations(state))
 
@@ -137,6 +140,11 @@ def _most_digits(ask: Ask) -> int:
     if ask.kind is Kind.DIGITS:
         return ask.length[1]
     return max((len(option.code) for option in _all_options(ask)), default=0)
+
+
+def _pages(ask: Ask) -> int:
+    """Pages of the longest list of the question."""
+    return max((-(-len(group) // PAGE) for group in ask.options.groups.values()), default=1) if ask.options else 1
 
 
 def _all_options(ask: Ask) -> Iterator[Option]:

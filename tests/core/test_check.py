@@ -221,6 +221,17 @@ def test_the_longest_address_counts_pages_and_both_ways_round():
     assert shown["colour", "kk"] == "1 к8 2 к9 3 к10 4 к11 5 к12 6 к13 7 к14 8 к15 9 а R 0 0 0 1"
 
 
+def test_the_way_out_of_a_list_counts_its_pages():
+    """9 on the last page leads to `other`, and every page before it was turned by a 9."""
+    rows = "".join(f"  - {{kk: к{n}, ru: к{n}}}\n" for n in range(20))
+    other = ("    list: colours\n", "    list: colours\n    other: wish\n")
+    dialog = small_dialog(
+        other, ("  check:\n", WISH.replace("colour", "check")), lists__colours=f"list: colours\noptions:\n{rows}"
+    )
+
+    assert address_lengths(dialog)["wish"] == 2 + len("999")
+
+
 def test_a_dialog_with_too_many_ways_is_measured_on_the_safe_side():
     """Rather too long than too short: every answer is taken to be on the way."""
     ways = [
