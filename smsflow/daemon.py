@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -64,6 +65,7 @@ class Daemon:
         self.queries: Queries
         self._switchboard: Switchboard
         self._gateways: Gateways
+        self._server: Server | None = None
 
     async def start(self) -> None:
         """Bring everything up. Raises: StoreError or DialogError; nothing is left half up."""
@@ -81,6 +83,11 @@ class Daemon:
         _log.info(DAEMON_STOPPING)
         await self._stack.aclose()
         _log.info(DAEMON_STOPPED)
+
+    @property
+    def api_port(self) -> int | None:
+        """Where HTTP listens: the port that was given out when the settings ask for port 0; None without HTTP."""
+        return self._server.port if self._server else None
 
     # --- start --------------------------------------------------------------------------------------
 
@@ -122,12 +129,12 @@ class Daemon:
         if api is None:
             return
         app = create_app(self.engine, self.writer, self.queries, self._settings, self._clock.now, self.find_health)
-        server = Server(app, api.host, api.port)
-        await server.start()
-        stack.push_async_callback(server.stop)
+        self._server = Server(app, api.host, api.port)
+        await self._server.start()
+        stack.push_async_callback(self._server.stop)
 
-    def _spawn(self, stack: AsyncExitStack, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         stack.push_async_callback(_end, task)
 
     # --- while it runs ------------------------------------------------------------------------------
@@ -205,6 +212,6 @@ def _tls(link: LinkConfig) -> ssl.SSLContext | None:
     return ssl.create_default_context() if link.tls else None
 
 
-async def _end(task: asyncio.Task[object]) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
