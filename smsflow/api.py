@@ -1,0 +1,462 @@
+"""HTTP in: births, citizens and events come from other systems, cases are shown (design.md §6).
+
+Everything is checked here (`intake`), carried out by the engine inside the writer's transactions, and answered
+when it is on the disk. Errors are JSON: `{"error": name, "detail": sentence}`. Nothing personal is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import structlog
+from fastapi import Depends, FastAPI, Query, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from smsflow.config import Client, Right, Settings
+from smsflow.core.conversation import Status
+from smsflow.core.errors import StoreError
+from smsflow.core.identity import IdentityError, parse_msisdn
+from smsflow.engine import Engine, Refused
+from smsflow.exposition import Exposition
+from smsflow.intake import (
+    EVENTS,
+    BirthIn,
+    BodyEventIn,
+    CitizenIn,
+    OperateIn,
+    Rejection,
+    parse_birth,
+    parse_citizen,
+    parse_event,
+    parse_operation,
+)
+from smsflow.logs import API_FAILED
+from smsflow.server import Server
+from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
+from smsflow.store.store import Birth
+from smsflow.switchboard import LinkHealth
+from smsflow.writer import Writer
+
+__all__ = ["BATCH_MAX", "Health", "Server", "create_app"]
+
+BATCH_MAX = 10_000  # births or citizens in one request
+_BODY_MAX = 16 * 1024 * 1024  # octets
+_SLICE = 50  # of a batch in one transaction: replies come in between
+_CASE = re.compile(r"[0-9]{1,18}")
+
+Value = TypeVar("Value")
+Result = TypeVar("Result")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the daemon is. `store` says why it does not write, "" when it does."""
+
+    store: str
+    links: Sequence[LinkHealth]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the daemon cannot do its work; empty when it can."""
+        reasons = [f"store: {self.store}"] if self.store else []
+        if not any(link.bound_since for link in self.links):
+            reasons += [f"link {link.name} ({link.bind}): {link.trouble}" for link in self.links]
+        return tuple(reasons)
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+class _Problem(Exception):
+    """An error answer: HTTP `status`, `error` by name, `detail` in words."""
+
+    def __init__(self, status: int, error: str, detail: str = "") -> None:
+        super().__init__(status, error)
+        self.status = status
+        self.error = error
+        self.detail = detail
+
+    def answer(self) -> JSONResponse:
+        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else None
+        return JSONResponse({"error": self.error, "detail": self.detail}, self.status, headers)
+
+
+_REFUSALS = {
+    "unknown_case": (404, "there is no such case"),
+    "unknown_event": (422, "the case's dialog never waits for this event"),
+    "differs": (409, "this birth was recorded before with other facts"),
+}
+
+
+def _refusal(refused: Refused) -> _Problem:
+    status, detail = _REFUSALS.get(refused.reason, (422, ""))
+    return _Problem(status, refused.reason, detail)
+
+
+def _rejected(rejection: Rejection) -> _Problem:
+    where = f"{rejection.field}: " if rejection.field else ""
+    return _Problem(422, rejection.error, where + rejection.detail)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Every error as JSON; none of them repeats what the client has sent."""
+
+    @app.exception_handler(_Problem)
+    async def _problem(_request: Request, problem: _Problem) -> JSONResponse:
+        return problem.answer()
+
+    @app.exception_handler(Refused)
+    async def _refused(_request: Request, refused: Refused) -> JSONResponse:
+        return _refusal(refused).answer()
+
+    @app.exception_handler(StoreError)
+    async def _store(_request: Request, _error: StoreError) -> JSONResponse:
+        return _Problem(503, "store_failed", "nothing was taken; try again").answer()
+
+    @app.exception_handler(RequestValidationError)
+    async def _parameters(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        name = "unknown_parameter" if first["type"] == "extra_forbidden" else "bad_parameter"
+        return _Problem(422, name, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}").answer()
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        return _Problem(error.status_code, str(error.detail).lower().replace(" ", "_")).answer()
+
+    @app.exception_handler(Exception)
+    async def _failed(_request: Request, _error: Exception) -> JSONResponse:
+        return _Problem(500, "failed", "our mistake; it is in the log").answer()
+
+
+# --- who may ----------------------------------------------------------------------------------------------
+
+_BEARER = HTTPBearer(auto_error=False)
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+
+
+class _Guard:
+    """Lets in clients that have a right; `request.state.client` is who it is."""
+
+    def __init__(self, clients: Sequence[Client], right: Right) -> None:
+        self._clients = clients
+        self._right = right
+
+    async def __call__(self, request: Request, credentials: _Credentials) -> None:
+        token = credentials.credentials.encode() if credentials else b""
+        found = [client for client in self._clients if hmac.compare_digest(client.token.encode(), token)]
+        if not found:
+            raise _Problem(401, "unauthorized", "a bearer token that is known is needed")
+        if self._right not in found[0].rights:
+            raise _Problem(403, "forbidden", f"this client may not: {self._right.value}")
+        request.state.client = found[0]
+
+
+# --- the application --------------------------------------------------------------------------------------
+
+
+class CaseQuery(BaseModel):
+    """Which cases; all conditions hold. `after` is the `next` of the page before."""
+
+    model_config = ConfigDict(extra="forbid")
+    msisdn: str | None = None
+    birth_id: str | None = None
+    state: str | None = None
+    status: Status | None = None
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50
+    after: Annotated[str, Query(pattern=r"^[0-9]{1,18}$")] = "0"
+
+
+def create_app(
+    engine: Engine,
+    writer: Writer,
+    queries: Queries,
+    settings: Settings,
+    now: Callable[[], datetime],
+    health: Callable[[], Health],
+) -> FastAPI:
+    """The HTTP API as an ASGI application; it has to run in the event loop of `writer`."""
+    app = FastAPI(
+        title="smsflow",
+        summary="Conversations by SMS: births, citizens and events in, cases out.",
+        version="1",
+        redoc_url=None,
+    )
+    _answer_errors(app)
+    _Api(engine, writer, queries, now, health, Exposition(settings.store_path, settings.zone)).route(
+        app, settings.api.clients if settings.api else ()
+    )
+    return app
+
+
+class _Api:
+    """The endpoints."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        writer: Writer,
+        queries: Queries,
+        now: Callable[[], datetime],
+        health: Callable[[], Health],
+        exposition: Exposition,
+    ) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._queries = queries
+        self._now = now
+        self._health = health
+        self._exposition = exposition
+
+    def route(self, app: FastAPI, clients: Sequence[Client]) -> None:
+        """Put every endpoint into `app`."""
+
+        def needs(right: Right) -> dict[str, Any]:
+            refusals = {401: {"description": "no token, or an unknown one"}, 403: {"description": "not allowed"}}
+            return {"dependencies": [Depends(_Guard(clients, right))], "responses": refusals}
+
+        post: dict[str, Any] = {"methods": ["POST"], "status_code": 202}
+        batches = {name: _batch_of(model) for name, model in (("births", BirthIn), ("citizens", CitizenIn))}
+        app.add_api_route(
+            "/v1/citizens", self.post_citizens, **post, **batches["citizens"], **needs(Right.CITIZENS)
+        )
+        app.add_api_route("/v1/births", self.post_births, **post, **batches["births"], **needs(Right.BIRTHS))
+        app.add_api_route(
+            "/v1/cases/{case}/events", self.post_event, **post, **_body(_event_schema()), **needs(Right.EVENTS)
+        )
+        app.add_api_route(
+            "/v1/cases/{case}/operate",
+            self.post_operation,
+            **post,
+            **_body(OperateIn.model_json_schema()),
+            **needs(Right.OPERATE),
+        )
+        app.add_api_route("/v1/cases", self.get_cases, **needs(Right.READ))
+        app.add_api_route("/v1/cases/{case}", self.get_case, **needs(Right.READ))
+        app.add_api_route("/v1/health", self.get_health)
+        app.add_api_route("/metrics", self.get_metrics)
+
+    # --- births and citizens ------------------------------------------------------------------------
+
+    async def post_births(self, request: Request) -> JSONResponse:
+        """Record births: one, or up to 10,000. The good ones are taken, the others come back with a reason.
+
+        Recording the same birth again changes nothing and names the same case.
+        """
+
+        def record(birth: Birth, at: datetime) -> dict[str, Any]:
+            return {"birth_id": birth.birth_id, "case": str(self._engine.record_birth(birth, at))}
+
+        return await self._take(await _read_batch(request), parse_birth, record, key="birth_id")
+
+    async def post_citizens(self, request: Request) -> JSONResponse:
+        """Tell whose number is whose: one binding, or up to 10,000. A new binding replaces the old."""
+
+        def bind(citizen: CitizenIn, at: datetime) -> dict[str, Any]:
+            bound_at = datetime.fromisoformat(citizen.bound_at)
+            self._engine.bind_citizen(citizen.iin, citizen.msisdn, bound_at, at)
+            return {"iin": citizen.iin}
+
+        return await self._take(await _read_batch(request), parse_citizen, bind, key="iin")
+
+    async def _take(
+        self,
+        items: Sequence[object],
+        parse: Callable[[object], Value | Rejection],
+        carry_out: Callable[[Value, datetime], dict[str, Any]],
+        *,
+        key: str,
+    ) -> JSONResponse:
+        """Take a batch slice by slice, so that nobody's reply waits for the whole of it."""
+        accepted: list[dict[str, Any]] = []
+        rejected: list[dict[str, Any]] = []
+        for start in range(0, len(items), _SLICE):
+            read = [parse(item) for item in items[start : start + _SLICE]]
+            values = [value for value in read if not isinstance(value, Rejection)]
+            written = iter(await self._write(values, carry_out) if values else ())
+            for index, value in enumerate(read, start):
+                result = value if isinstance(value, Rejection) else next(written)
+                if isinstance(result, Rejection):
+                    rejected.append(_show_rejection(items[index], key, index, result))
+                else:
+                    accepted.append(result)
+        report: dict[str, Any] = {"accepted": accepted, "rejected": rejected}
+        if accepted or not rejected:
+            return JSONResponse(report, 202)
+        first = rejected[0]
+        return JSONResponse({"error": first["error"], "detail": first["detail"], **report}, 422)
+
+    async def _write(
+        self, values: Sequence[Value], carry_out: Callable[[Value, datetime], dict[str, Any]]
+    ) -> list[dict[str, Any] | Rejection]:
+        """Carry out all of `values` in one transaction. Where one fails by our mistake, each in its own."""
+
+        def one(value: Value, at: datetime) -> dict[str, Any] | Rejection:
+            try:
+                return carry_out(value, at)
+            except Refused as refused:
+                problem = _refusal(refused)
+                return Rejection(problem.error, detail=problem.detail)
+
+        def job() -> list[dict[str, Any] | Rejection]:
+            at = self._now()
+            return [one(value, at) for value in values]
+
+        try:
+            return await self._writer.run(job)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others of the batch are taken
+            if len(values) == 1:
+                _log.error(API_FAILED, exc_info=error)
+                return [Rejection("failed", detail="our mistake; it is in the log")]
+        return [(await self._write([value], carry_out))[0] for value in values]
+
+    # --- cases --------------------------------------------------------------------------------------
+
+    async def post_event(self, case: str, request: Request) -> JSONResponse:
+        """Say what became of an application. The second time (by `id`) nothing happens."""
+        number = _case_number(case)
+        parsed = parse_event(await _read_json(request))
+        if isinstance(parsed, Rejection):
+            raise _rejected(parsed)
+        event, data = parsed
+
+        def job() -> str:
+            return self._engine.take_body_event(number, event.id, event.event, data, self._now()).value
+
+        outcome = await self._writer.run(job)
+        return JSONResponse({"case": case, "id": event.id, "outcome": outcome}, 202)
+
+    async def post_operation(self, case: str, request: Request) -> JSONResponse:
+        """Resume a suspended case, or end one."""
+        number = _case_number(case)
+        operation = parse_operation(await _read_json(request))
+        if isinstance(operation, Rejection):
+            raise _rejected(operation)
+        outcome = await self._writer.run(lambda: self._engine.operate(number, operation.action, self._now()).value)
+        return JSONResponse({"case": case, "outcome": outcome}, 202)
+
+    async def get_cases(self, request: Request, query: Annotated[CaseQuery, Query()]) -> JSONResponse:
+        """Cases, oldest first. Numbers and texts are in full for a client that may `operate`.
+
+        Without `msisdn` or `birth_id` a page may hold fewer cases than `limit`, even none, and still have a
+        `next`: the end is where `next` is null.
+        """
+        numbers, following = self._queries.find(_filter_of(query))
+        cases = []
+        for number in numbers:
+            cases.append(self._queries.case(number, full=_sees_all(request)))
+            await asyncio.sleep(0)  # replies first
+        return JSONResponse({"cases": cases, "next": following})
+
+    async def get_case(self, case: str, request: Request) -> JSONResponse:
+        """One case with its conversation. The number and texts are in full for a client that may `operate`."""
+        found = self._queries.case(_case_number(case), full=_sees_all(request))
+        if found is None:
+            raise _refusal(Refused("unknown_case"))
+        return JSONResponse(found)
+
+    # --- the daemon itself --------------------------------------------------------------------------
+
+    async def get_health(self) -> JSONResponse:
+        """200 when the store writes and at least one link is bound, else 503 and why."""
+        health = self._health()
+        report = {
+            "status": "failing" if health.reasons else "ok",
+            "reasons": health.reasons,
+            "store": health.store or "ok",
+            "links": [
+                {**asdict(link), "bound_since": link.bound_since and link.bound_since.isoformat()}
+                for link in health.links
+            ],
+        }
+        return JSONResponse(report, 503 if health.reasons else 200)
+
+    async def get_metrics(self) -> Response:
+        """For Prometheus."""
+        text, content_type = await self._exposition.read(self._now())
+        return Response(text, headers={"Content-Type": content_type})
+
+
+# --- requests ---------------------------------------------------------------------------------------------
+
+
+async def _read_json(request: Request) -> Any:  # noqa: ANN401 - JSON is anything
+    """The body's JSON. Raises: _Problem 413 when it is too long, 400 when it is none."""
+    octets = bytearray()
+    async for chunk in request.stream():
+        octets += chunk
+        if len(octets) > _BODY_MAX:
+            raise _Problem(413, "too_large", f"at most {_BODY_MAX} octets")
+    try:
+        return json.loads(octets)
+    except (ValueError, RecursionError) as error:
+        where = f"line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _Problem(400, "not_json", where) from error
+
+
+async def _read_batch(request: Request) -> Sequence[object]:
+    """One object, or an array of them, as an array. Raises: _Problem."""
+    value = await _read_json(request)
+    items = value if isinstance(value, list) else [value]
+    if len(items) > BATCH_MAX:
+        raise _Problem(413, "too_many", f"at most {BATCH_MAX} in one request")
+    return items
+
+
+def _case_number(case: str) -> int:
+    if not _CASE.fullmatch(case):
+        raise _refusal(Refused("unknown_case"))
+    return int(case)
+
+
+def _filter_of(query: CaseQuery) -> CaseFilter:
+    try:
+        msisdn = None if query.msisdn is None else parse_msisdn(query.msisdn)
+    except IdentityError as error:
+        raise _Problem(422, error.reason, f"msisdn: {error}") from error
+    return CaseFilter(msisdn, query.birth_id, query.state, query.status, query.limit, int(query.after))
+
+
+def _sees_all(request: Request) -> bool:
+    return Right.OPERATE in request.state.client.rights
+
+
+def _show_rejection(item: object, key: str, index: int, rejection: Rejection) -> dict[str, Any]:
+    name = item.get(key) if isinstance(item, dict) else None
+    shown = name.encode(errors="replace").decode()[:100] if isinstance(name, str) else None
+    return {key: shown, "index": index, **asdict(rejection)}
+
+
+# --- OpenAPI ----------------------------------------------------------------------------------------------
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    }
+
+
+def _batch_of(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    return _body({"oneOf": [schema, {"type": "array", "items": schema, "maxItems": BATCH_MAX}]})
+
+
+def _event_schema() -> dict[str, Any]:
+    schema = BodyEventIn.model_json_schema()
+    shapes = [{**model.model_json_schema(), "title": name} for name, model in EVENTS.items()]
+    schema["properties"]["data"] = {"anyOf": shapes}
+    return schema

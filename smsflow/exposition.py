@@ -1,0 +1,89 @@
+"""What `/metrics` says: the counters of this process, and the store in figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from smsflow.core.errors import StoreError
+from smsflow.metrics import REGISTRY
+from smsflow.store.queries import Counts, count_store
+
+__all__ = ["Exposition"]
+
+_PATIENCE_S = 1.0  # for the store's figures; later than that, the last ones are told
+_SHARE = 20  # counting takes at most this part of the time
+_FRESH_S = 2.0
+
+
+class Exposition:
+    """Reads the store at `path` now and then, in a thread, and tells everything as Prometheus wants it."""
+
+    def __init__(self, path: Path, zone: tzinfo) -> None:
+        self._path = path
+        self._zone = zone
+        self._counting: asyncio.Task[Counts] | None = None
+        self._counts: Counts | None = None
+        self._next_s = 0.0
+
+    async def read(self, now: datetime) -> tuple[bytes, str]:
+        """The text and its content type."""
+        await self._count()
+        text = generate_latest(REGISTRY)
+        if self._counts is not None:
+            registry = CollectorRegistry()
+            registry.register(_StoreFigures(self._counts, now))
+            text += generate_latest(registry)
+        return text, CONTENT_TYPE_LATEST
+
+    async def _count(self) -> None:
+        clock = asyncio.get_running_loop().time
+        if self._counting is None and clock() >= self._next_s:
+            began_s = clock()
+            self._counting = asyncio.create_task(asyncio.to_thread(count_store, self._path, self._zone))
+            self._counting.add_done_callback(lambda task: self._take(task, clock() - began_s, clock()))
+        if self._counting is not None:
+            await asyncio.wait([self._counting], timeout=_PATIENCE_S)
+
+    def _take(self, task: asyncio.Task[Counts], took_s: float, now_s: float) -> None:
+        self._counting = None
+        self._next_s = now_s + max(_FRESH_S, took_s * _SHARE)
+        if not task.cancelled() and not isinstance(task.exception(), StoreError):
+            self._counts = task.result()
+
+
+class _StoreFigures(Collector):
+    """The store in figures, once."""
+
+    def __init__(self, counts: Counts, now: datetime) -> None:
+        self._counts = counts
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        counts = self._counts
+        if counts.cases is not None:
+            cases = GaugeMetricFamily("smsflow_cases", "Cases, by status and result.", labels=["status", "result"])
+            for (status, result), count in counts.cases.items():
+                cases.add_metric([status, result], count)
+            yield cases
+        texts = GaugeMetricFamily("smsflow_texts_waiting", "Texts that have not gone out.", labels=["status"])
+        for status, count in counts.texts.items():
+            texts.add_metric([status], count)
+        yield texts
+        since = counts.oldest_queued_at
+        age_s = (self._now - since).total_seconds() if since else 0.0
+        yield GaugeMetricFamily("smsflow_oldest_queued_seconds", "Age of the oldest queued text.", value=age_s)
+        yield GaugeMetricFamily(
+            "smsflow_applications_waiting",
+            "Applications that no body has taken.",
+            value=counts.applications_queued,
+        )
+        yield GaugeMetricFamily("smsflow_flags_open", "What a person must look at.", value=counts.open_flags)

@@ -1,0 +1,244 @@
+"""What other systems hand in over HTTP, as JSON → checked values, or a reason by name (design.md §6). Pure.
+
+A rejection never repeats the value: it may be somebody's number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
+
+from smsflow.core.identity import IdentityError, msisdn_of_source, parse_iban, parse_iin, parse_msisdn
+from smsflow.store.store import Birth
+
+__all__ = [
+    "EVENTS",
+    "BirthIn",
+    "BodyEventIn",
+    "CitizenIn",
+    "OperateIn",
+    "Rejection",
+    "parse_birth",
+    "parse_citizen",
+    "parse_event",
+    "parse_operation",
+]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why something is not taken: `error` is a name, `field` the path to it ("" for the whole)."""
+
+    error: str
+    field: str = ""
+    detail: str = ""
+
+
+# --- the shapes -------------------------------------------------------------------------------------------
+
+_BLANK = re.compile(r"\s*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _words(text: str) -> str:
+    if _BLANK.fullmatch(text):
+        raise PydanticCustomError("empty", "must not be empty")
+    if _CONTROL.search(text):
+        raise PydanticCustomError("characters", "control characters are not allowed")
+    return text
+
+
+def _msisdn(text: str) -> str:
+    return msisdn_of_source(text) or parse_msisdn(text)  # the first is quick for what is canonical already
+
+
+def _moment(text: str) -> str:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise PydanticCustomError("time", "expected ISO 8601 with an offset: 2026-11-20T09:00:00+05:00") from None
+    if at.tzinfo is None:
+        raise PydanticCustomError("no_offset", "expected an offset: 2026-11-20T09:00:00+05:00")
+    return at.isoformat()
+
+
+def _day(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).date().isoformat()
+    except ValueError:
+        raise PydanticCustomError("date", "expected an ISO date: 2026-11-20") from None
+
+
+Iin = Annotated[str, AfterValidator(parse_iin), Field(examples=["950101200109"])]
+Msisdn = Annotated[str, AfterValidator(_msisdn), Field(examples=["77011234567"])]
+Iban = Annotated[str, AfterValidator(parse_iban), Field(examples=["KZ86125KZT5004100100"])]
+Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-11-20T09:00:00+05:00"])]
+Day = Annotated[str, AfterValidator(_day), Field(examples=["2026-11-20"])]
+Id = Annotated[str, StringConstraints(max_length=100), AfterValidator(_words)]
+Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_words)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BirthIn(_Model):
+    """A birth as the ward recorded it."""
+
+    birth_id: Id
+    mother_iin: Iin
+    msisdn: Msisdn | None = None
+    born_at: Moment
+    sex: Literal["female", "male"]
+    alive: bool
+    birth_order: Annotated[int, Field(ge=1, le=30)]
+    account: Iban | None = None
+    address_kato: Annotated[str, StringConstraints(pattern=r"^[0-9]{9}$")] | None = None
+
+
+class CitizenIn(_Model):
+    """A citizen's number in the base of mobile citizens."""
+
+    iin: Iin
+    msisdn: Msisdn
+    bound_at: Moment
+
+
+class _Accepted(_Model):
+    number: Words
+
+
+class _Registered(_Model):
+    place: Words
+    child_iin: Iin
+
+
+class _Refused(_Model):
+    reason: Words | Annotated[dict[Language, Words], Field(min_length=1)]
+
+
+class _Queued(_Model):
+    number: Words
+    locality: Words
+    date: Day
+
+
+class _Granted(_Model):
+    amount: Annotated[int, Field(ge=1, le=10**12)]
+
+
+EVENTS: Mapping[str, type[BaseModel]] = {
+    "accepted": _Accepted,
+    "registered": _Registered,
+    "refused": _Refused,
+    "queued": _Queued,
+    "granted": _Granted,
+}
+"""The events of the birth service and what each must hold; an event of another dialog may hold any words."""
+
+
+class _OtherData(_Model):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Words | int]
+
+
+class BodyEventIn(_Model):
+    """What a body says of a case; `id` is its own, the second time nothing happens."""
+
+    id: Id
+    event: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+    data: dict[str, Any] = {}
+
+
+class OperateIn(_Model):
+    """What a person does about a case."""
+
+    action: Literal["resume", "end"]
+
+
+# --- reading them -----------------------------------------------------------------------------------------
+
+
+def parse_birth(value: object) -> Birth | Rejection:
+    """A birth, its identifiers in canonical form."""
+    read = _read(BirthIn, value)
+    if isinstance(read, Rejection):
+        return read
+    return Birth(
+        birth_id=read.birth_id,
+        mother_iin=read.mother_iin,
+        msisdn=read.msisdn,
+        born_at=read.born_at,
+        sex=read.sex,
+        alive=read.alive,
+        birth_order=read.birth_order,
+        account=read.account or "",
+        address_kato=read.address_kato or "",
+    )
+
+
+def parse_citizen(value: object) -> CitizenIn | Rejection:
+    """A binding, its identifiers in canonical form."""
+    return _read(CitizenIn, value)
+
+
+def parse_operation(value: object) -> OperateIn | Rejection:
+    """An operator's command."""
+    return _read(OperateIn, value)
+
+
+def parse_event(value: object) -> tuple[BodyEventIn, dict[str, str]] | Rejection:
+    """An event of a body, and its data as the dialogs know them: all texts, `reason.ru` for one of several."""
+    event = _read(BodyEventIn, value)
+    if isinstance(event, Rejection):
+        return event
+    data = _read(EVENTS.get(event.event, _OtherData), event.data, under="data")
+    return data if isinstance(data, Rejection) else (event, _flatten(data.model_dump()))
+
+
+def _flatten(data: Mapping[str, Any]) -> dict[str, str]:
+    """Texts by name. Of one per language the first also stands for languages that it lacks."""
+    flat: dict[str, str] = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            flat |= {name: next(iter(value.values()))} | {f"{name}.{key}": text for key, text in value.items()}
+        else:
+            flat[name] = str(value)
+    return flat
+
+
+_NAMES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_field",
+    "model_type": "wrong_type",
+    "dict_type": "wrong_type",
+    "string_type": "wrong_type",
+    "int_type": "wrong_type",
+    "bool_type": "wrong_type",
+    "literal_error": "not_allowed",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "string_pattern_mismatch": "form",
+    "string_too_long": "too_long",
+    "too_short": "empty",
+}
+
+
+def _read(model: type[Model], value: object, *, under: str = "") -> Model | Rejection:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+    cause = detail.get("ctx", {}).get("error")
+    name = cause.reason if isinstance(cause, IdentityError) else _NAMES.get(detail["type"], detail["type"])
+    path = [under, *map(str, detail["loc"])] if under else [*map(str, detail["loc"])]
+    return Rejection(name, ".".join(path), detail["msg"].removeprefix("Value error, "))

@@ -1,0 +1,414 @@
+"""The HTTP API as other systems see it: what is taken, what is refused and why, who may."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from dataclasses import replace
+
+import httpx2
+import pytest
+from api_world import BOUND, an_api
+from world import MOTHER, PHONE
+
+from smsflow.api import BATCH_MAX, Health, Server
+from smsflow.core.errors import StoreError
+
+NAME = "Ахметов Нурлан"
+
+
+def birth(number: int = 1, **changes: object) -> dict[str, object]:
+    return {
+        "birth_id": f"b{number}", "mother_iin": MOTHER, "msisdn": f"7701{number:07d}",
+        "born_at": "2026-11-18T08:00:00+05:00", "sex": "female", "alive": True, "birth_order": 1,
+        "account": "KZ86125KZT5004100100", "address_kato": "751110000", **changes,
+    }  # fmt: skip
+
+
+def play(folder, scenario):
+    """Run `scenario(api)` against a running API."""
+
+    async def main():
+        async with an_api(folder) as api:
+            await scenario(api)
+
+    asyncio.run(main())
+
+
+# --- births and citizens ----------------------------------------------------------------------------------
+
+
+def test_one_birth_begins_a_case(tmp_path):
+    """202, and the case by name; the second time the same case."""
+
+    async def scenario(api):
+        for _ in range(2):
+            answer = await api.post("/v1/births", birth(), "moh")
+            assert answer.status_code == 202
+            assert answer.json() == {"accepted": [{"birth_id": "b1", "case": "1"}], "rejected": []}
+        assert len(api.world.sent()) == 1
+
+    play(tmp_path, scenario)
+
+
+def test_good_births_of_a_batch_are_taken_and_bad_ones_named(tmp_path):
+    """Each bad item has its reason, its field and its place; nothing else is lost."""
+
+    async def scenario(api):
+        batch = [birth(1), birth(2, mother_iin="950101200108"), birth(3), 7, birth(1, sex="male"), birth(5, x=1)]
+        answer = await api.post("/v1/births", batch, "moh")
+        assert answer.status_code == 202
+        assert [item["birth_id"] for item in answer.json()["accepted"]] == ["b1", "b3"]
+        assert [
+            (item["birth_id"], item["index"], item["error"], item["field"]) for item in answer.json()["rejected"]
+        ] == [
+            ("b2", 1, "check_digit", "mother_iin"),
+            (None, 3, "wrong_type", ""),
+            ("b1", 4, "differs", ""),
+            ("b5", 5, "unknown_field", "x"),
+        ]
+
+    play(tmp_path, scenario)
+
+
+def test_batch_of_which_nothing_can_be_taken_is_422(tmp_path):
+    """One bad birth, or only bad ones, is the client's error, told like any other."""
+
+    async def scenario(api):
+        for body in (birth(alive="yes"), [birth(alive="yes")]):
+            answer = await api.post("/v1/births", body, "moh")
+            assert answer.status_code == 422
+            assert answer.json()["error"] == "wrong_type"
+            assert answer.json()["rejected"][0]["field"] == "alive"
+
+    play(tmp_path, scenario)
+
+
+def test_too_many_births_are_413_and_none_is_taken(tmp_path):
+    """10,001 is one too many."""
+
+    async def scenario(api):
+        answer = await api.post("/v1/births", [birth(1)] * (BATCH_MAX + 1), "moh")
+        assert (answer.status_code, answer.json()["error"]) == (413, "too_many")
+        assert api.world.store.find_birth("b1") is None
+        answer = await api.post("/v1/births", b" " * (16 * 1024 * 1024 + 1), "moh")
+        assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_is_400(tmp_path, body):
+    """Whatever the octets are, the answer is JSON."""
+
+    async def scenario(api):
+        answer = await api.post("/v1/births", body, "moh")
+        assert (answer.status_code, answer.json()["error"]) == (400, "not_json")
+
+    play(tmp_path, scenario)
+
+
+def test_large_batch_does_not_hold_up_others(tmp_path):
+    """A batch is written slice by slice: other work comes in between."""
+
+    async def scenario(api):
+        handing_in = asyncio.create_task(api.post("/v1/births", [birth(number) for number in range(1000)], "moh"))
+        jobs = 0
+        while not handing_in.done():
+            await api.writer.run(lambda: None)
+            jobs += 1
+            await asyncio.sleep(0.001)
+        assert (await handing_in).status_code == 202
+        assert jobs >= 5
+
+    play(tmp_path, scenario)
+
+
+def test_one_birth_that_fails_by_our_mistake_costs_the_others_nothing(tmp_path, monkeypatch):
+    """The slice is carried out one by one, and the one is rejected as `failed`."""
+
+    async def scenario(api):
+        record = api.world.engine.record_birth
+
+        def fail_for_two(born, at):
+            case = record(born, at)
+            if born.birth_id == "b2":
+                raise ZeroDivisionError
+            return case
+
+        monkeypatch.setattr(api.world.engine, "record_birth", fail_for_two)
+        answer = await api.post("/v1/births", [birth(1), birth(2), birth(3)], "moh")
+        assert [item["birth_id"] for item in answer.json()["accepted"]] == ["b1", "b3"]
+        assert [(item["birth_id"], item["error"]) for item in answer.json()["rejected"]] == [("b2", "failed")]
+        assert api.world.store.find_birth("b2") is None
+
+    play(tmp_path, scenario)
+
+
+def test_citizens_decide_the_phone(tmp_path):
+    """A birth without a number goes to the number that the mother's IIN is bound to."""
+
+    async def scenario(api):
+        binding = {"iin": MOTHER, "msisdn": PHONE, "bound_at": "2026-01-01T00:00:00+05:00"}
+        answer = await api.post("/v1/citizens", [binding, {**binding, "iin": "1"}], "moh")
+        assert answer.status_code == 202
+        assert answer.json()["accepted"] == [{"iin": MOTHER}]
+        assert answer.json()["rejected"][0]["error"] == "length"
+        await api.post("/v1/births", birth(msisdn=None), "moh")
+        assert (await api.get("/v1/cases/1", "desk")).json()["msisdn"] == PHONE
+
+    play(tmp_path, scenario)
+
+
+# --- events, operators ------------------------------------------------------------------------------------
+
+
+async def applied(api):
+    """A case that waits for the registry."""
+    await api.post("/v1/births", birth(msisdn=PHONE), "moh")
+    for text in ("R 1 1 2", f"R 1 1 2 {NAME}", "R 1 1 2 1", "R 1 1 2 1 1", "R 1 1 2 1 1 1"):
+        api.world.reply(text)
+
+
+def test_event_moves_a_case_once(tmp_path):
+    """The second time, by the body's own id, nothing happens."""
+
+    async def scenario(api):
+        await applied(api)
+        event = {
+            "id": "e1",
+            "event": "registered",
+            "data": {"place": "ЦОН, Толе би 155", "child_iin": "991231500006"},
+        }
+        for _ in range(2):
+            answer = await api.post("/v1/cases/1/events", event, "bodies")
+            assert answer.status_code == 202
+            assert answer.json() == {"case": "1", "id": "e1", "outcome": "moved"}
+        case = (await api.get("/v1/cases/1", "desk")).json()
+        assert (case["status"], case["result"]) == ("closed", "done")
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("case", "event", "status", "error"),
+    [
+        ("9", {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
+        ("x", {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
+        ("9" * 19, {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
+        ("1", {"id": "e", "event": "granted", "data": {"amount": 1}}, 422, "unknown_event"),
+        ("1", {"id": "e", "event": "danced", "data": {}}, 422, "unknown_event"),
+        ("1", {"id": "e", "event": "accepted", "data": {}}, 422, "missing"),
+        (
+            "1",
+            {"id": "e", "event": "registered", "data": {"place": "x", "child_iin": "991231500007"}},
+            422,
+            "check_digit",
+        ),
+        ("1", {"event": "accepted", "data": {"number": "1"}}, 422, "missing"),
+        ("1", [], 422, "wrong_type"),
+    ],
+)
+def test_bad_event_is_refused_by_name(tmp_path, case, event, status, error):
+    """404 for a case that is not there, 422 for what it never waits for or cannot use."""
+
+    async def scenario(api):
+        await applied(api)
+        answer = await api.post(f"/v1/cases/{case}/events", event, "bodies")
+        assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+    play(tmp_path, scenario)
+
+
+def test_operator_ends_a_case(tmp_path):
+    """`end` closes it; an action that is not known is 422."""
+
+    async def scenario(api):
+        await api.post("/v1/births", birth(), "moh")
+        assert (await api.post("/v1/cases/1/operate", {"action": "dance"}, "desk")).status_code == 422
+        answer = await api.post("/v1/cases/1/operate", {"action": "end"}, "desk")
+        assert (answer.status_code, answer.json()) == (202, {"case": "1", "outcome": "moved"})
+        assert (await api.get("/v1/cases/1", "desk")).json()["status"] == "closed"
+
+    play(tmp_path, scenario)
+
+
+# --- cases ------------------------------------------------------------------------------------------------
+
+
+def test_who_may_operate_sees_all_and_who_may_read_does_not(tmp_path):
+    """The same case, in full and masked."""
+
+    async def scenario(api):
+        await applied(api)
+        full = (await api.get(f"/v1/cases?msisdn=%2B{PHONE}", "desk")).json()["cases"][0]
+        masked = (await api.get("/v1/cases?birth_id=b1", "watch")).json()["cases"][0]
+        assert (full["msisdn"], full["answers"]["child_name"]) == (PHONE, NAME)
+        assert NAME not in json.dumps(masked, ensure_ascii=False)
+        assert PHONE not in json.dumps(masked)
+
+    play(tmp_path, scenario)
+
+
+def test_cases_come_in_pages(tmp_path):
+    """`next` leads on until it is null."""
+
+    async def scenario(api):
+        await api.post("/v1/births", [birth(number) for number in range(5)], "moh")
+        page = (await api.get("/v1/cases?limit=3&status=open&state=greeting", "watch")).json()
+        rest = (await api.get(f"/v1/cases?limit=3&after={page['next']}", "watch")).json()
+        assert [case["case"] for case in page["cases"] + rest["cases"]] == ["1", "2", "3", "4", "5"]
+        assert rest["next"] is None
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        ("/v1/cases?limit=0", 422, "bad_parameter"),
+        ("/v1/cases?limit=501", 422, "bad_parameter"),
+        ("/v1/cases?after=x", 422, "bad_parameter"),
+        ("/v1/cases?status=lost", 422, "bad_parameter"),
+        ("/v1/cases?phone=1", 422, "unknown_parameter"),
+        ("/v1/cases?msisdn=12", 422, "length"),
+        ("/v1/cases/77", 404, "unknown_case"),
+        ("/v1/cases/one", 404, "unknown_case"),
+        ("/v1/nothing", 404, "not_found"),
+        ("/v1/births", 405, "method_not_allowed"),
+    ],
+)
+def test_bad_question_is_told_by_name(tmp_path, path, status, error):
+    """Errors are JSON with a name, whatever was asked."""
+
+    async def scenario(api):
+        answer = await api.get(path, "desk")
+        assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+    play(tmp_path, scenario)
+
+
+# --- who may ----------------------------------------------------------------------------------------------
+
+RIGHTS = [
+    ("POST", "/v1/citizens", "moh"),
+    ("POST", "/v1/births", "moh"),
+    ("POST", "/v1/cases/1/events", "bodies"),
+    ("POST", "/v1/cases/1/operate", "desk"),
+    ("GET", "/v1/cases", "desk"),
+    ("GET", "/v1/cases/1", "desk"),
+]
+
+
+def test_every_way_in_is_guarded(tmp_path):
+    """No token and a wrong one are 401, a client without the right is 403; then comes the question itself."""
+
+    async def scenario(api):
+        for method, path, owner in RIGHTS:
+            for token in ("moh", "bodies", "desk", "nobody", "", "ünknown"):
+                headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
+                answer = await api.http.request(method, path, headers=headers, content=b"{}")
+                expected = 403 if token in ("moh", "bodies", "desk") else 401
+                if token == owner:
+                    assert answer.status_code not in (401, 403), (path, token)
+                else:
+                    assert answer.status_code == expected, (path, token)
+                    assert set(answer.json()) == {"error", "detail"}
+        assert (await api.http.get("/v1/cases", headers={"Authorization": "Basic eDp4"})).status_code == 401
+
+    play(tmp_path, scenario)
+
+
+# --- the daemon -------------------------------------------------------------------------------------------
+
+
+def test_health_says_why_not(tmp_path):
+    """200 while the store writes and a link is bound, else 503 with each reason; no token is needed."""
+
+    async def scenario(api):
+        assert (await api.get("/v1/health")).json()["status"] == "ok"
+        api.health = Health("", (replace(BOUND, bound_since=None, trouble="connection refused"),))
+        answer = await api.get("/v1/health")
+        assert answer.status_code == 503
+        assert answer.json()["reasons"] == ["link main (transceiver): connection refused"]
+        api.health = Health("disk full", (BOUND,))
+        answer = await api.get("/v1/health")
+        assert (answer.status_code, answer.json()["reasons"]) == (503, ["store: disk full"])
+
+    play(tmp_path, scenario)
+
+
+def test_metrics_hold_figures_and_no_numbers_of_people(tmp_path):
+    """Prometheus' text, with the store in figures."""
+
+    async def scenario(api):
+        await api.post("/v1/births", birth(msisdn=PHONE), "moh")
+        answer = await api.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert 'smsflow_cases{result="",status="open"} 1.0' in answer.text
+        assert 'smsflow_texts_waiting{status="queued"} 1.0' in answer.text
+        assert PHONE not in answer.text
+
+    play(tmp_path, scenario)
+
+
+def test_integrators_find_a_description(tmp_path):
+    """OpenAPI names every path, the fields of a birth, and the bearer token."""
+
+    async def scenario(api):
+        described = (await api.get("/openapi.json")).json()
+        assert {path for _, path, _ in RIGHTS} <= {path.replace("{case}", "1") for path in described["paths"]}
+        assert "mother_iin" in json.dumps(described["paths"]["/v1/births"]["post"]["requestBody"])
+        assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+        assert (await api.get("/docs")).status_code == 200
+
+    play(tmp_path, scenario)
+
+
+def test_store_that_does_not_write_is_503(tmp_path, monkeypatch):
+    """The client is told to try again; nothing was taken."""
+
+    async def scenario(api):
+        def fail(job):
+            raise StoreError("disk full")
+
+        monkeypatch.setattr(api.writer, "run", fail)
+        answer = await api.post("/v1/births", birth(), "moh")
+        assert (answer.status_code, answer.json()["error"]) == (503, "store_failed")
+
+    play(tmp_path, scenario)
+
+
+def test_port_in_use_is_tried_again(tmp_path):
+    """The daemon starts without HTTP, and HTTP comes up when the port is free."""
+
+    async def scenario(api):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            server = Server(api.app, "127.0.0.1", port)
+            await server.start()
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            for _ in range(300):
+                try:
+                    answer = await http.get(f"http://127.0.0.1:{port}/v1/health")
+                    break
+                except httpx2.ConnectError:
+                    await asyncio.sleep(0.01)
+            assert answer.status_code == 200
+        await server.stop()
+
+    play(tmp_path, scenario)
+
+
+def test_server_that_never_got_its_port_stops(tmp_path):
+    """Stopping does not wait for a port."""
+
+    async def scenario(api):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            server = Server(api.app, "127.0.0.1", taken.getsockname()[1])
+            await server.start()
+            async with asyncio.timeout(1):
+                await server.stop()
+
+    play(tmp_path, scenario)
