@@ -102,8 +102,11 @@ class Settings:
     gateways: Mapping[str, GatewayConfig] = field(default_factory=dict)
 
 
-def load_config(path: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings in file `path`. Raises: ConfigError with everything that is wrong."""
+def load_config(path: Path, environ: Mapping[str, str], *, need_secrets: bool = True) -> Settings:
+    """The settings in file `path`. Raises: ConfigError with everything that is wrong.
+
+    Without `need_secrets` a secret that cannot be found is "": enough to read the store, or to call the daemon.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -111,7 +114,9 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Settings:
     document = read_document(text, str(path))
     model, findings = validate(_Config, document)
     secrets, missing = _resolve_secrets(document, path.parent, environ)
-    findings += [*document.findings, *missing, *_disk_findings(document, path.parent), *_repeats(document, secrets)]
+    if need_secrets:
+        findings += missing
+    findings += [*document.findings, *_disk_findings(document, path.parent), *_repeats(document, secrets)]
     if model is None or findings:
         raise ConfigError(tuple(dict.fromkeys(findings)))
     return _settings(model, path, secrets)

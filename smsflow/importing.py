@@ -1,0 +1,182 @@
+"""Files of births and citizens into the running daemon, slice by slice over its HTTP API."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from smsflow.config import Client, Right, Settings
+from smsflow.core.errors import SmsflowError
+
+__all__ = ["ImportFailed", "Report", "Row", "UnreadableFile", "hand_in", "read_rows"]
+
+_SLICE = 1_000  # in one request
+_TIMEOUT_S = 120.0
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a daemon that listens everywhere is reached
+_FIELDS = {
+    "births": frozenset((
+        "birth_id", "mother_iin", "msisdn", "born_at", "sex", "alive", "birth_order", "account", "address_kato",
+    )),
+    "citizens": frozenset(("iin", "msisdn", "bound_at")),
+}  # fmt: skip
+_TRUTH = {"true": True, "false": False, "1": True, "0": False}
+
+
+class UnreadableFile(SmsflowError):
+    """The file is not what it should be; the sentence says where."""
+
+
+class ImportFailed(SmsflowError):
+    """The daemon does not answer, or does not let us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing to hand in, and the line of the file on which it stands (for JSON, its number; 1-based)."""
+
+    line: int
+    value: object
+
+
+@dataclass(slots=True)
+class Report:
+    """What the daemon said: how many it took, and why it did not take the others, each with its line."""
+
+    accepted: int = 0
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def read_rows(file: Path, what: str) -> list[Row]:
+    """What the file holds; the daemon judges the values. Raises: UnreadableFile."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UnreadableFile(f"{file}: cannot be read: {reason}") from error
+    match file.suffix.lower():
+        case ".json":
+            value = _read_json(file, text, 1)
+            return [
+                Row(number, item) for number, item in enumerate(value if isinstance(value, list) else [value], 1)
+            ]
+        case ".jsonl" | ".ndjson":
+            lines = enumerate(text.split("\n"), 1)
+            return [Row(line, _read_json(file, item, line)) for line, item in lines if item.strip()]
+        case _:
+            return list(_read_csv(file, text, what))
+
+
+def _read_json(file: Path, text: str, line: int) -> Any:  # noqa: ANN401 - JSON is anything
+    """The JSON in `text`, which begins on `line`. Raises: UnreadableFile."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"{file}:{line + error.lineno - 1}:{error.colno}"
+        raise UnreadableFile(f"{place}: not JSON: {error.msg}") from error
+
+
+def _read_csv(file: Path, text: str, what: str) -> Iterator[Row]:
+    header_line = text.partition("\n")[0]
+    delimiter = ";" if header_line.count(";") > header_line.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header = [name.strip() for _, cells in islice(_lines(file, reader), 1) for name in cells]
+    unknown = [name for name in header if name not in _FIELDS[what]]
+    if unknown or len(set(header)) < len(header):
+        problem = f"unknown column {unknown[0]!r}" if unknown else "a column stands there twice"
+        known = ", ".join(sorted(_FIELDS[what]))
+        raise UnreadableFile(f"{file}:1: {problem}; the first line names the columns: {known}")
+    for line, cells in _lines(file, reader):
+        if len(cells) > len(header):
+            raise UnreadableFile(f"{file}:{line}: {len(cells)} cells where the first line has {len(header)}")
+        value = {
+            name: _typed(name, cell.strip()) for name, cell in zip(header, cells, strict=False) if cell.strip()
+        }
+        if value:
+            yield Row(line, value)
+
+
+def _lines(file: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - csv names no type for it
+    """Each record of a CSV, and the line on which it begins. Raises: UnreadableFile."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise UnreadableFile(f"{file}:{line}: not CSV: {error}") from error
+        if cells is None:
+            return
+        yield line, cells
+
+
+def _typed(name: str, cell: str) -> object:
+    """A cell as JSON has it; what is no such value stays a text, and the daemon says what is wrong with it."""
+    if name == "alive":
+        return _TRUTH.get(cell.lower(), cell)
+    if name == "birth_order" and cell.isascii() and cell.isdigit():
+        return int(cell)
+    return cell
+
+
+# --- handing in -------------------------------------------------------------------------------------------
+
+
+def hand_in(settings: Settings, what: str, rows: Sequence[Row], tell: Callable[[int, int], None]) -> Report:
+    """Hand everything in; `tell(done, of)` follows it.
+
+    Raises: ImportFailed. What was handed in before stays; the whole file can be imported again.
+    """
+    address, client = _way_in(settings, what)
+    report = Report()
+    headers = {"Authorization": f"Bearer {client.token}"}
+    with httpx2.Client(base_url=address, headers=headers, timeout=_TIMEOUT_S, trust_env=False) as http:
+        for start in range(0, len(rows), _SLICE):
+            part = rows[start : start + _SLICE]
+            _take_answer(report, part, _post(http, f"/v1/{what}", [row.value for row in part]))
+            tell(start + len(part), len(rows))
+    return report
+
+
+def _way_in(settings: Settings, what: str) -> tuple[str, Client]:
+    """The daemon's address, and the first client that may do it. Raises: ImportFailed."""
+    api, right = settings.api, Right(what)
+    if api is None:
+        raise ImportFailed(f"{settings.file}: there is no `api`; imports go through it")
+    clients = [client for client in api.clients if right in client.rights]
+    if not clients:
+        raise ImportFailed(f"{settings.file}: no client of the api may: {what}")
+    known = [client for client in clients if client.token]
+    if not known:
+        raise ImportFailed(f"the token of client {clients[0].name} is not set; see {settings.file}")
+    host = _ANYWHERE.get(api.host, api.host)
+    return f"http://[{host}]:{api.port}" if ":" in host else f"http://{host}:{api.port}", known[0]
+
+
+def _post(http: httpx2.Client, path: str, values: list[object]) -> dict[str, Any]:
+    try:
+        response = http.post(path, content=json.dumps(values), headers={"Content-Type": "application/json"})
+    except httpx2.HTTPError as error:
+        raise ImportFailed(f"the daemon does not answer at {http.base_url}: {error}; is it running?") from error
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = {}
+    if not isinstance(answer, dict) or "accepted" not in answer:
+        name = answer.get("error", "") if isinstance(answer, dict) else ""
+        raise ImportFailed(f"the daemon at {http.base_url} refused: HTTP {response.status_code} {name}".rstrip())
+    return answer
+
+
+def _take_answer(report: Report, part: Sequence[Row], answer: dict[str, Any]) -> None:
+    report.accepted += len(answer["accepted"])
+    report.rejected += [{"line": part[rejected["index"]].line, **rejected} for rejected in answer["rejected"]]
