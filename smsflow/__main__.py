@@ -1,0 +1,5 @@
+"""`python -m smsflow` is the command `smsflow`."""
+
+from smsflow.cli import main
+
+main()

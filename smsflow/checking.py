@@ -1,0 +1,185 @@
+"""Which dialogs a command means, and `smsflow check`: everything that is wrong, in one go.
+
+Exit codes of `check`: 2 when the configuration or a dialog cannot be used (`smsflow run` would refuse), 1 when
+it can be used but an editor has to look (errors of `core.check`), 0 when there is nothing worse than a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smsflow.core.check import Flaw, Severity, check_dialog
+from smsflow.core.dialog import Dialog
+from smsflow.core.document import read_document
+from smsflow.core.errors import ConfigError, DialogError, Finding, SmsflowError
+from smsflow.core.reader import read_dialogs
+from smsflow.library import load_files, shipped_dialogs
+from smsflow.terminal import say, shown_path
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Chosen", "NoSuchDialog", "choose_dialogs", "run_check"]
+
+
+class NoSuchDialog(SmsflowError):
+    """`wanted` is neither the name of a dialog in `folder` nor a file; `names` are there."""
+
+    def __init__(self, wanted: str, folder: Path, names: tuple[str, ...]) -> None:
+        super().__init__(wanted, folder, names)
+        self.wanted = wanted
+        self.folder = folder
+        self.names = names
+
+    def __str__(self) -> str:
+        there = f"there are {', '.join(self.names)}" if self.names else "there is none"
+        return f"No dialog {self.wanted} in {shown_path(self.folder)}: {there}. Or give the path of a YAML file."
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The dialogs of `folder`; `names` of those that are meant, all of them when nothing was said."""
+
+    folder: Path
+    dialogs: tuple[Dialog, ...]
+    names: tuple[str, ...]
+
+    @property
+    def meant(self) -> tuple[Dialog, ...]:
+        """The dialogs that are meant, in the order of the folder."""
+        return tuple(dialog for dialog in self.dialogs if dialog.name in self.names)
+
+
+def choose_dialogs(wanted: tuple[str, ...], folder: Path | None) -> Iterator[Chosen]:
+    """The dialogs that `wanted` means: names in `folder` (the shipped one when None), files, or folders.
+
+    One `Chosen` for each folder. Raises: DialogError with every finding of a folder, its files named from here;
+    NoSuchDialog.
+    """
+    named: dict[Path, list[str]] = {}
+    for each in wanted:
+        path = Path(each)
+        if path.is_dir():
+            named.setdefault(path, [])
+        elif path.is_file():
+            named.setdefault(path.parent, []).append(path.name)
+        else:
+            named.setdefault(folder or shipped_dialogs(), []).append(each)
+    for place, names in (named or {folder or shipped_dialogs(): []}).items():
+        yield _choose(place, names)
+
+
+def _choose(folder: Path, wanted: list[str]) -> Chosen:
+    dialogs = _read_folder(folder)
+    names = {dialog.name: dialog.name for dialog in dialogs}
+    names |= {next(iter(dialog.sources)): dialog.name for dialog in dialogs}  # also by the file
+    for each in wanted:
+        if each not in names:
+            raise NoSuchDialog(each, folder, tuple(dialog.name for dialog in dialogs))
+    return Chosen(folder, dialogs, tuple(names[each] for each in wanted) or tuple(names.values()))
+
+
+def _read_folder(folder: Path) -> tuple[Dialog, ...]:
+    try:
+        return read_dialogs(load_files(folder))
+    except DialogError as error:
+        raise DialogError(tuple(_from_here(folder, finding) for finding in error.findings)) from error
+
+
+def _from_here(folder: Path, finding: Finding) -> Finding:
+    return replace(finding, file=shown_path(folder / finding.file))
+
+
+# --- check ------------------------------------------------------------------------------------------------
+
+
+def run_check(console: Console, wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
+    """Check the configuration (when given) and the dialogs, print everything, and return the exit code."""
+    folder, refused = _read_config(config) if config else (None, [])
+    read = [shown_path(config)] if config else []
+    flaws: list[Flaw] = []
+    try:
+        for chosen in choose_dialogs(wanted, folder) if wanted or folder or not config else ():
+            read += [dialog.name for dialog in chosen.meant]
+            flaws += _check(chosen)
+    except DialogError as error:
+        refused += error.findings
+    if as_json:
+        say(console, json.dumps(_as_json(refused, flaws), ensure_ascii=False, indent=2))
+    else:
+        _report(console, refused, flaws, read)
+    errors = any(flaw.severity is Severity.ERROR for flaw in flaws)
+    return 2 if refused else 1 if errors else 0
+
+
+def _read_config(config: Path) -> tuple[Path | None, list[Finding]]:
+    """The folder of the dialogs that the configuration names, and why it cannot be used.
+
+    The folder of a configuration that cannot be used is known where that part of it is right.
+    """
+    from smsflow.config import load_config
+
+    try:
+        return load_config(config, os.environ).dialogs, []
+    except ConfigError as error:
+        return _find_dialogs(config), list(error.findings)
+
+
+def _find_dialogs(config: Path) -> Path | None:
+    try:
+        data = read_document(config.read_text(encoding="utf-8"), str(config)).data
+    except (OSError, UnicodeDecodeError):
+        return None
+    named = data.get("dialogs") if isinstance(data, dict) else None
+    folder = config.parent / named if isinstance(named, str) and named else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _check(chosen: Chosen) -> list[Flaw]:
+    """What is wrong with the dialogs; a shared text is wrong once, whoever uses it."""
+    found = [flaw for dialog in chosen.meant for flaw in check_dialog(dialog)]
+    return [replace(flaw, finding=_from_here(chosen.folder, flaw.finding)) for flaw in dict.fromkeys(found)]
+
+
+def _as_json(refused: list[Finding], flaws: list[Flaw]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "refused": [_finding_json(finding) for finding in refused],
+        "findings": [
+            {"severity": flaw.severity.value, "code": flaw.code, **_finding_json(flaw.finding), "fix": flaw.fix}
+            for flaw in flaws
+        ],
+    }
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "file": finding.file,
+        "line": finding.line,
+        "column": finding.column,
+        "trail": finding.trail,
+        "problem": finding.problem,
+    }
+
+
+def _report(console: Console, refused: list[Finding], flaws: list[Flaw], read: list[str]) -> None:
+    for finding in refused:
+        say(console, str(finding), "red")
+    for flaw in flaws:
+        say(console, str(flaw), "red" if flaw.severity is Severity.ERROR else "yellow")
+    if refused:
+        say(console, f"{_count(len(refused), 'reason')} why smsflow would not start. Put them right first.", "bold")
+    elif flaws:
+        errors = sum(flaw.severity is Severity.ERROR for flaw in flaws)
+        counts = f"{_count(errors, 'error')}, {_count(len(flaws) - errors, 'warning')}"
+        say(console, f"{counts} in {', '.join(read)}.", "bold")
+    else:
+        say(console, f"Nothing wrong with {', '.join(read)}.", "green")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
