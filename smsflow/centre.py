@@ -1,0 +1,161 @@
+"""`smsflow smsc`: a message centre in the terminal. Texts come as lines, and lines go as replies.
+
+→ 77011234567  Сәбиіңіз құтты болсын! … (2 segments)
+77011234567 R 1 1 2                                      (typed)
+← 77011234567  R 1 1 2  ESME_ROK
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from smsflow.smpp.smsc import MessageCentre, Text
+from smsflow.smpp.statuses import status_name
+from smsflow.terminal import ending_on_signals, printable, read_lines, say, segments_in_words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Handsets", "run_centre"]
+
+_LINE = re.compile(r"\s*(?:\+?7|8)(\d{10})(?:\s+(.*))?", re.DOTALL)
+_LINGER_S = 1.0  # after the last line, for the answers to it
+_HELP = (
+    "77011234567 R 1 1 2   send a text as this mother; then text alone goes from the same number",
+    "/who                  the numbers that have had texts, and the last of each",
+    "/drop                 cut every connection, as a failing network does",
+    "/quit                 unbind and end (so does Ctrl-D)",
+)
+
+
+class Handsets:
+    """Phones as lines: shows what they get, and sends what is typed. `number` is the one that they write to."""
+
+    def __init__(self, show: Callable[[str, str], None], number: str) -> None:
+        """Prepare; `show(words, style)` prints a line. `centre` must be set before anything is typed."""
+        self._show = show
+        self._number = number
+        self._last: dict[str, str] = {}
+        self._current = ""
+        self._typed: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.centre: MessageCentre
+
+    def take(self, text: Text) -> None:
+        """Show a text that a phone gets."""
+        self._last[text.destination] = text.text
+        words = f"→ {text.destination}  {printable(text.text)} {segments_in_words(text.segments)}"
+        self._show(words, "cyan")
+
+    async def read(self) -> None:
+        """Take lines until they end or `/quit`, and see every reply answered."""
+        sending = asyncio.create_task(self._send_forever())
+        try:
+            async for line in read_lines():
+                if line.strip() in ("/quit", "/q"):
+                    return
+                self._type(line)
+            await self._typed.join()
+            await asyncio.sleep(_LINGER_S)
+        finally:
+            sending.cancel()
+            with suppress(asyncio.CancelledError, ConnectionError):
+                await sending
+
+    def _type(self, line: str) -> None:
+        if not line.strip():
+            return
+        if line.startswith("/"):
+            self._obey(line.strip())
+            return
+        found = _LINE.fullmatch(line)
+        if found:
+            self._current = f"7{found[1]}"
+        elif not self._current:
+            self._show("From which number? Write 77011234567 and a blank before the text.", "yellow")
+            return
+        text = (found[2] or "") if found else line
+        if found and not text:
+            self._show(f"· {self._current} writes from now on", "dim")
+            return
+        self._typed.put_nowait((self._current, text))
+
+    def _obey(self, command: str) -> None:
+        if command == "/drop":
+            self.centre.drop_connections()
+            self._show("· every connection was cut", "dim")
+        elif command == "/who":
+            for msisdn, text in self._last.items():
+                self._show(f"· {msisdn}  {printable(text)}", "dim")
+            if not self._last:
+                self._show("· nobody has had a text yet", "dim")
+        else:
+            if command != "/help":
+                self._show(f"{command} is no command. These are:", "yellow")
+            for words in _HELP:
+                self._show(words, "dim")
+
+    async def _send_forever(self) -> None:
+        while True:
+            msisdn, text = await self._typed.get()
+            try:
+                status = status_name(await self.centre.send(msisdn, text, number=self._number))
+            except ValueError as error:
+                status = f"not sent: {error}"
+            good = status == "ESME_ROK"
+            self._show(f"← {msisdn}  {printable(text)}  {status}", "green" if good else "red")
+            self._typed.task_done()
+
+
+async def run_centre(
+    console: Console,
+    *,
+    host: str,
+    port: int,
+    number: str,
+    credentials: Mapping[str, str] | None,
+    listen_only: bool,
+) -> None:
+    """Be a message centre until the lines end, `/quit`, Ctrl-C or SIGTERM.
+
+    Raises: OSError when it cannot listen.
+    """
+    handsets = Handsets(lambda words, style: say(console, words, style), number)
+    centre = handsets.centre = MessageCentre(handsets.take, credentials=credentials)
+    port = await centre.start(host, port)
+    _introduce(console, host, port, credentials, listen_only=listen_only)
+    with ending_on_signals() as ending:
+        telling = asyncio.create_task(_tell_bound(console, centre))
+        reading = asyncio.create_task(_wait(ending) if listen_only else handsets.read())
+        signalled = asyncio.create_task(_wait(ending))
+        await asyncio.wait((reading, signalled), return_when=asyncio.FIRST_COMPLETED)
+        for task in (telling, reading, signalled):
+            task.cancel()
+        await asyncio.wait((telling, reading, signalled))
+    await centre.stop()
+
+
+async def _wait(ending: asyncio.Event) -> None:
+    await ending.wait()
+
+
+async def _tell_bound(console: Console, centre: MessageCentre) -> None:
+    say(console, "· nothing is bound yet; replies wait for a bind", "dim")
+    await centre.wait_bound()
+    say(console, "· bound", "dim")
+
+
+def _introduce(
+    console: Console, host: str, port: int, credentials: Mapping[str, str] | None, *, listen_only: bool
+) -> None:
+    system_id = next(iter(credentials)) if credentials else "smsflow"
+    who = f"as {system_id}, with the password" if credentials else "with any system_id and password"
+    password = "…" if credentials else "any"
+    link = f"{{name: main, host: {host}, port: {port}, system_id: {system_id}, password: {password}}}"
+    say(console, f"Message centre on {host}:{port}; bind {who}. In the configuration of smsflow:", "bold")
+    say(console, f"  links: [{link}]")
+    if not listen_only:
+        say(console, "Be a mother: 77011234567 R 1 1 2 (her number, then her text). /help says more.", "dim")
