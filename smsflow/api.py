@@ -52,7 +52,7 @@ __all__ = ["BATCH_MAX", "Health", "Server", "create_app"]
 
 BATCH_MAX = 10_000  # births or citizens in one request
 _BODY_MAX = 16 * 1024 * 1024  # octets
-_SLICE = 50  # of a batch in one transaction: replies come in between
+_SLICE = 25  # of a batch in one transaction: replies come in between
 _CASE = re.compile(r"[0-9]{1,18}")
 
 Value = TypeVar("Value")
