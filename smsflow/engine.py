@@ -29,7 +29,7 @@ from smsflow.core.events import (
 )
 from smsflow.core.hours import QuietHours
 from smsflow.core.questions import Found, find_answer, question_of
-from smsflow.core.render import render
+from smsflow.core.render import find_text, render
 from smsflow.core.reply import Keyword, Reading, read
 from smsflow.core.step import step
 from smsflow.library import Library
@@ -189,7 +189,7 @@ class Engine:
 
     def _explain(self, inbound: Inbound, held: _Held, text: str) -> None:
         dialog, conversation = held[-1] if held else self._stranger(inbound.msisdn)
-        words = render(dialog, conversation, dialog.texts[text], inbound.at)
+        words = render(dialog, conversation, find_text(dialog, conversation, text), inbound.at)
         send = Send(words, Urgency.ANSWER, inbound.at)
         self._store.add_text(conversation.case or None, inbound.msisdn, send, None, inbound.at)
 

@@ -251,6 +251,32 @@ def test_way_out_of_a_list_is_a_step_of_its_own(world: World) -> None:
     assert world.case(case).answers["office"] == "3"
 
 
+def test_answer_that_leads_back_counts_once(world: World) -> None:
+    """No at the check leads back to the name; the same reply delivered again is known for what it is."""
+    case = to_education(world)
+    for reply in ("R 1 1 2 1", "R 1 1 2 1 2", "R 1 1 2 1 2 2"):
+        world.reply(reply)
+    assert world.case(case).state == "child_name"
+    world.sent()
+
+    assert world.reply("R 1 1 2 1 2 2").outcome == "repeated"
+    assert world.reply("R 1 1 2 1 2 1").outcome == "not_understood"
+    assert world.sent() == ["hint form R 1 1 2"]
+
+
+def test_half_a_reply_later_on_brings_the_question_again(world: World) -> None:
+    """R 1 1 2 without the name is the answer before; she is asked again, but not within the same minute."""
+    world.birth()
+    world.reply("R 1 1 2")
+    world.sent()
+    assert world.reply("R 1 1 2").outcome == "repeated"
+    assert world.sent() == []
+
+    world.now += timedelta(minutes=2)
+    assert [world.reply("R 1 1 2").outcome for _ in range(5)] == ["repeated"] * 5
+    assert world.sent() == ["name R 1 1 2"] * 3
+
+
 def test_correction_after_the_application_is_late(world: World) -> None:
     """Sending seals; she is told, but not for ever."""
     case = to_application(world)

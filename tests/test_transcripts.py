@@ -52,12 +52,6 @@ MOTHER = {
     "birth_order": "2",
 }
 
-WRONG_TODAY = {
-    "birth-allowance.account-afterwards": "`R 3 1 1 2 KZ…` answers both account (code 2 with an account) and"
-    " enter_account, so find_answer calls it ambiguous",
-}
-"""Transcripts that say what should happen and does not yet, and why."""
-
 Edge = tuple[str, str, str, str]  # dialog, state, trigger, to ("" is: stay)
 
 
@@ -194,10 +188,8 @@ def _dump(documents: list[dict[str, object]]) -> str:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_transcript_is_what_happens(file, shipped, request):
     """The conversation goes as it is written down, text by text."""
-    if file.stem in WRONG_TODAY:
-        request.applymarker(pytest.mark.xfail(reason=WRONG_TODAY[file.stem], strict=True))
     documents = play_file(file, shipped, set())
-    if request.config.getoption("--update") and file.stem not in WRONG_TODAY:
+    if request.config.getoption("--update"):
         file.write_text(_dump(documents), encoding="utf-8")
 
     assert list(yaml.load_all(file.read_text(encoding="utf-8"), yaml.BaseLoader)) == list(

@@ -70,6 +70,7 @@ class Conversation:
     answers: Mapping[str, str] = field(default_factory=dict)
     trail: tuple[Asked, ...] = ()
     sealed: int = 0  # so many answers of the trail were sent to a body and cannot change any more
+    back: Asked | None = None  # the last answer, where it led back and so fell out of the trail
     printed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     page: int = 0  # of a long list, 0 first
     wait: int = 0

@@ -18,6 +18,7 @@ __all__ = [
     "MORE",
     "PAGE",
     "REQUIRED_TEXTS",
+    "UNHEARD",
     "Ask",
     "Branch",
     "Dialog",
@@ -37,6 +38,7 @@ __all__ = [
 Texts = Mapping[str, Template]  # language → template
 
 PAGE = 8  # options shown in one text; a longer list is shown page by page
+UNHEARD = "_unheard"  # ends the name of a text for a mother who has not chosen a language
 MORE = "9"  # the code that turns the page, and on the last page leads to `other`
 
 REQUIRED_TEXTS = {

@@ -24,9 +24,7 @@ Path = tuple[str | int, ...]
 Value = str | list["Value"] | dict[str, "Value"]
 Model = TypeVar("Model", bound=BaseModel)
 
-_Loader = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # the C loader where libyaml is there: 30 times faster
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader where libyaml is there: 30 times faster
 
 
 @dataclass(frozen=True, slots=True)

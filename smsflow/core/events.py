@@ -115,14 +115,5 @@ class Ended:
 
 
 Event = (
-    Began
-    | Answered
-    | NotUnderstood
-    | HelpAsked
-    | Stopped
-    | TimerFired
-    | BodyAnswered
-    | Suspended
-    | Resumed
-    | Ended
+    Began | Answered | NotUnderstood | HelpAsked | Stopped | TimerFired | BodyAnswered | Suspended | Resumed | Ended
 )

@@ -26,9 +26,7 @@ LEFT_LIST = "left_list"  # "other": none of the options is hers
 
 _START = "_start"  # before the first state; no slug of a dialog begins with an underscore
 
-logging.getLogger("transitions").setLevel(
-    logging.WARNING
-)  # its INFO names every move; ours is one line a reply
+logging.getLogger("transitions").setLevel(logging.WARNING)  # its INFO names every move; ours is one line a reply
 
 
 def body_event(name: str) -> str:
@@ -100,7 +98,5 @@ def _rule(rule: Rule) -> Callable[[Conversation], Any]:
         "account known": lambda conversation: conversation.known("account"),
         "address known": lambda conversation: conversation.known("address_kato"),
         "language known": lambda conversation: conversation.known("language"),
-        "birth_order at least": lambda conversation: (
-            int(conversation.known("birth_order") or 0) >= rule.number
-        ),
+        "birth_order at least": lambda conversation: int(conversation.known("birth_order") or 0) >= rule.number,
     }[rule.name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from smsflow.core.conversation import Asked, Conversation, Status
+from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
 from smsflow.core.reply import Answer, Kind, Question, Reading, answer
 
@@ -112,9 +112,7 @@ def find_answer(reading: Reading, held: Sequence[tuple[Dialog, Conversation]]) -
             if isinstance(result, Answer):
                 value = MORE * page + result.value
                 found.append(Found(index, state, value, result.also or "", result.coercions))
-            elif index in open_ones and (
-                result.reason == BAD_IBAN or (current and missed.get(index) != BAD_IBAN)
-            ):
+            elif index in open_ones and (result.reason == BAD_IBAN or (current and missed.get(index) != BAD_IBAN)):
                 missed[index] = result.reason  # an account is one, whichever question it was meant for
     return _decide(reading, held, found, missed)
 
@@ -127,8 +125,9 @@ def _decide(
 ) -> Found | Missed:
     alive = [hit for hit in found if held[hit.index][1].status is Status.OPEN]
     hits = alive or found
-    if len(hits) == 1:
-        return hits[0]
+    direct = [hit for hit in hits if not hit.also]  # an account by itself answers the question for one
+    if len(hits) == 1 or len(direct) == 1:
+        return (direct or hits)[0]
     if hits:
         return Missed(hits[0].index, AMBIGUOUS)
     if missed:
@@ -159,6 +158,8 @@ def _questions(dialog: Dialog, conversation: Conversation) -> Iterator[tuple[str
         ask = _ask(dialog, state)
         if state == conversation.state:
             pages = conversation.page + 1
+        elif conversation.back and state == conversation.back.state:
+            pages = 1
         elif state in answered:
             pages = _last_page(answered[state].value) + 1 if ask.options else 1
         elif conversation.status is Status.CLOSED:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from smsflow.core.dialog import (
     MORE,
@@ -44,10 +45,23 @@ __all__ = ["SHARED_TEXTS", "read_dialog", "read_dialogs", "revision_of"]
 SHARED_TEXTS = "texts.yaml"
 _LISTS = "lists/"
 
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
-Digits = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,3}$")]
+
+def _form(pattern: str, expected: str) -> AfterValidator:
+    """A text of this form; the error says what was expected."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {expected}, got {text!r}")
+        return text
+
+    return AfterValidator(check)
+
+
+Word = Annotated[str, _form(r"[a-z][a-z0-9_-]*", "a word of small letters a to z, digits, - and _")]
+Slug = Annotated[str, _form(r"[a-z][a-z0-9_]{0,39}", "a name of small letters a to z, digits and _, 40 at most")]
+Language = Annotated[str, _form(r"[a-z]{2}", "a language such as kk, ru or en")]
+Service = Annotated[str, _form(r"[0-9]", "one digit")]
+Digits = Annotated[str, _form(r"[0-9]{1,3}", "a code of one to three digits")]
 Filled = Annotated[str, StringConstraints(min_length=1)]
 Labels = dict[Language, Filled]
 Words = Filled | Labels
@@ -102,7 +116,7 @@ class _End(_Model):
 class _Dialog(_Model):
     dialog: Word
     title: Labels
-    service: Annotated[str, StringConstraints(pattern=r"^[0-9]$")]
+    service: Service
     starts: Literal["birth"] | None = None
     replies: Scheme = Scheme.PATH
     languages: Annotated[list[Language], Field(min_length=1)]

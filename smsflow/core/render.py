@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime, tzinfo
 
 from smsflow.core.conversation import Conversation
-from smsflow.core.dialog import MORE, Dialog, Texts
+from smsflow.core.dialog import MORE, UNHEARD, Dialog, Texts
 from smsflow.core.encoding import segments
 from smsflow.core.identity import mask_iban
 from smsflow.core.questions import (
@@ -21,7 +21,13 @@ from smsflow.core.questions import (
 from smsflow.core.reply import Kind
 from smsflow.core.text import fill, fill_within
 
-__all__ = ["example_of", "open_address", "render", "shown_options"]
+__all__ = ["example_of", "find_text", "open_address", "render", "shown_options"]
+
+
+def find_text(dialog: Dialog, conversation: Conversation, name: str) -> Texts:
+    """The text called `name`; for her who has not chosen a language `name_unheard`, where there is one."""
+    unheard = None if conversation.known("language") else dialog.texts.get(f"{name}{UNHEARD}")
+    return unheard or dialog.texts[name]
 
 
 def render(dialog: Dialog, conversation: Conversation, texts: Texts, at: datetime) -> str:

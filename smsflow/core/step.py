@@ -7,7 +7,7 @@ same arguments give the same result, so a conversation can be rebuilt from its e
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status
@@ -28,9 +28,11 @@ from smsflow.core.events import (
 )
 from smsflow.core.machine import ANSWERED, BEGAN, GAVE_UP, LEFT_LIST, body_event, destination
 from smsflow.core.questions import address_of, chosen, has_more, options_of, question_of
-from smsflow.core.render import render
+from smsflow.core.render import find_text, render
 
 __all__ = ["step"]
+
+_SOON = timedelta(minutes=1)  # message centres deliver again within it
 
 
 def step(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
@@ -123,7 +125,7 @@ class _Move:
     def say(self, name: str) -> None:
         """Send the text called `name`; "" is none."""
         if name:
-            self.send(render(self.dialog, self.now, self.dialog.texts[name], self.at))
+            self.send(render(self.dialog, self.now, find_text(self.dialog, self.now, name), self.at))
 
     def begin(self, dialogs: tuple[str, ...]) -> None:
         if dialogs:
@@ -153,11 +155,14 @@ def _answered(dialog: Dialog, conversation: Conversation, event: Answered) -> St
 def _answered_before(dialog: Dialog, conversation: Conversation, event: Answered) -> Step:
     """An answer to an earlier question: the same again, a correction, or too late for one."""
     states = [asked.state for asked in conversation.trail]
-    place = states.index(event.state)
-    earlier = conversation.trail[place]
+    place = states.index(event.state) if event.state in states else -1
+    earlier = conversation.trail[place] if place >= 0 else conversation.back
+    assert earlier is not None  # noqa: S101 - `find_answer` names no other questions
     turned_before = event.value == MORE * len(event.value) and earlier.value.startswith(event.value)
     if (earlier.value == event.value or turned_before) and not event.also:
-        return Step(conversation, (), Outcome.REPEATED)
+        return _repeated(dialog, conversation, event.at)
+    if place < 0:
+        return _not_understood(dialog, conversation, NotUnderstood(event.at, "wrong_address", event.text))
     if place < conversation.sealed:
         return _sealed(dialog, conversation, event.at)
     move = _answering(dialog, conversation, event.at)
@@ -198,6 +203,8 @@ def _take(move: _Move, event: Answered, outcome: Outcome) -> Step:
         language = next(option.id for option in options if option.code == event.value)
         move.now = replace(move.now, language=language, facts={**move.now.facts, "language": language})
     taken = move.go(ANSWERED, event.value, outcome)
+    led_back = answered not in taken.conversation.trail
+    taken = replace(taken, conversation=replace(taken.conversation, back=answered if led_back else None))
     if not event.also:
         return taken
     # the account that followed in the same reply answers the question just entered, which need not go out
@@ -212,7 +219,7 @@ def _turn_page(move: _Move, ask: Ask, value: str, outcome: Outcome) -> Step:
     """
     page = len(value)
     if page <= move.now.page:
-        return move.done(Outcome.REPEATED)
+        return _repeated(move.dialog, move.now, move.at)
     if has_more(ask, options_of(move.dialog, move.now, ask), page - 1):
         move.stand_at(ask.name)
         move.now = replace(move.now, page=page)
@@ -221,6 +228,20 @@ def _turn_page(move: _Move, ask: Ask, value: str, outcome: Outcome) -> Step:
     left = Asked(ask.name, address_of(move.dialog, move.now, ask), value)
     move.now = replace(move.now, trail=(*move.now.trail, left))
     return move.go(LEFT_LIST, outcome=outcome)
+
+
+def _repeated(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
+    """The same answer again moves nothing.
+
+    Soon after the question it is a second delivery, and she hears nothing. Later she waits for something, or
+    has left out what she was asked to write: she gets the question once more, as often as the ladder has rungs.
+    """
+    move = _answering(dialog, conversation, at)
+    ask, asked_at = question_of(dialog, conversation), conversation.asked_at
+    if ask and asked_at and at - asked_at > _SOON and conversation.misread < len(dialog.ladder):
+        move.now = replace(conversation, misread=conversation.misread + 1)
+        move.send(render(dialog, conversation, ask.text, at), only_in_wait=True)
+    return move.done(Outcome.REPEATED)
 
 
 def _sealed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
@@ -306,7 +327,8 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
     passed = sum(remind.after(asked_at) <= event.at for remind in ask.silence.remind)
     move.now = replace(conversation, reminded=passed)
     move.now = replace(move.now, due=_next_due(ask, move.now, reminded_at=event.at))
-    move.send(render(dialog, move.now, dialog.texts["remind"], event.at), only_in_wait=True)
+    words = render(dialog, move.now, find_text(dialog, move.now, "remind"), event.at)
+    move.send(words, only_in_wait=True)
     return move.done(Outcome.MOVED)
 
 

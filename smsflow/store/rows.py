@@ -52,7 +52,8 @@ def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
     body = {
         "facts": conversation.facts,
         "answers": conversation.answers,
-        "trail": [(asked.state, asked.address, asked.value) for asked in conversation.trail],
+        "trail": [_asked(asked) for asked in conversation.trail],
+        "back": conversation.back and _asked(conversation.back),
         "printed": conversation.printed,
         "page": conversation.page,
         "sealed": conversation.sealed,
@@ -77,6 +78,10 @@ def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
     )
 
 
+def _asked(asked: Asked) -> tuple[str, str, str]:
+    return asked.state, asked.address, asked.value
+
+
 def read_conversation(row: tuple[Any, ...], zone: tzinfo) -> Conversation:
     """The conversation in a row of `CONVERSATION_COLUMNS`, its times in `zone`."""
     (case, dialog, revision, birth_id, msisdn, child, language, state, status, result) = row[:10]
@@ -97,6 +102,7 @@ def read_conversation(row: tuple[Any, ...], zone: tzinfo) -> Conversation:
         answers=body["answers"],
         trail=tuple(Asked(*asked) for asked in body["trail"]),
         sealed=body["sealed"],
+        back=Asked(*body["back"]) if body["back"] else None,
         printed={state: tuple(addresses) for state, addresses in body["printed"].items()},
         page=body["page"],
         wait=wait,
