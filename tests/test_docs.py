@@ -1,0 +1,88 @@
+"""What the documents promise exists: settings, commands, events."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click import Group
+from click.testing import CliRunner
+
+from smsflow import logs
+from smsflow.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def table_after(heading: str) -> dict[str, str]:
+    """First column → second column of the first table after `heading`."""
+    table = re.search(r"(?:^\|.*\n)+", README.split(heading, 1)[1], re.MULTILINE)
+    assert table
+    rows = (re.split(r"(?<!\\)\|", line) for line in table[0].splitlines() if line.startswith("| `"))
+    return {cells[1].strip(): cells[2].strip() for cells in rows}
+
+
+def test_readme_lists_every_log_event() -> None:
+    """The table in the README is the table in the code."""
+    assert table_after("<!-- log events -->") == {f"`{name}`": when for name, when in logs.EVENTS.items()}
+
+
+def test_every_event_has_one_constant_that_is_used() -> None:
+    """No event is logged by another name, and none is listed that is never logged."""
+    constants = {name: value for name, value in vars(logs).items() if name.isupper() and isinstance(value, str)}
+    assert sorted(constants.values()) == sorted(logs.EVENTS)
+    code = "\n".join(path.read_text() for path in (ROOT / "smsflow").rglob("*.py") if path.name != "logs.py")
+    for name in constants:
+        assert re.search(rf"_log\.\w+\(\s*{name}\b", code), f"{name} is never logged"
+    assert not re.search(r"_log\.\w+\(\s*[\"'f]", code), "an event is logged by a text instead of a constant"
+
+
+def commands(group: Group, prefix: str = "smsflow") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, Group):
+            found |= commands(command, f"{prefix} {name}")
+        else:
+            found[f"{prefix} {name}"] = command
+    return found
+
+
+def test_readme_lists_every_command() -> None:
+    """Every command stands in the README, and the README names no other."""
+    written = {
+        " ".join(re.findall(r"^smsflow(?: [a-z]+){1,2}", call)[:1])
+        for call in re.findall(r"`(smsflow [^`]*)`", README)
+    }
+    known = set(commands(main))
+
+    assert {call for call in written if call} <= known | {"smsflow check"}
+    assert known <= written
+
+
+@pytest.mark.parametrize(
+    "command", ["smsflow demo --keep", "smsflow demo --births", "smsflow check --config", "smsflow run --config"]
+)
+def test_options_of_the_readme_exist(command: str) -> None:
+    """An option that the README shows is taken."""
+    *words, option = command.split()
+    assert option in README
+    assert option in CliRunner().invoke(main, [*words[1:], "--help"]).output
+
+
+def test_readme_names_every_setting() -> None:
+    """Every key of the configuration stands in the README's table."""
+    from smsflow import config
+
+    settings = table_after("smsflow run --config my.yaml")
+    assert {f"`{name}`" for name in config._Config.model_fields} == set(settings)
+    for model in (config._Link, config._Api, config._Client, config._Gateway):
+        for name in model.model_fields:
+            assert f"`{name}`" in README, f"{model.__name__}.{name} is not in the README"
+
+
+def test_test_command_of_the_gate_is_the_readmes() -> None:
+    """.ci/run takes its command from the README."""
+    shown = README.split("<!-- test command -->", 1)[1].split("```")[1]
+
+    assert shown.strip().splitlines()[-1] == "pip install -e '.[dev]' && pytest"
+    assert "test command" in (ROOT / ".ci" / "run").read_text()
