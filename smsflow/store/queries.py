@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Dialog
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import mask_iban, mask_msisdn
 from smsflow.core.questions import print_reply, question_of
+from smsflow.core.reader import read_dialog
 from smsflow.core.render import open_address, shown_options
 from smsflow.core.reply import Kind
-from smsflow.library import Library
 from smsflow.store.rows import CONVERSATION_COLUMNS, read_conversation, read_time
 
-__all__ = ["PAGE_MAX", "CaseFilter", "Counts", "Queries", "backup_store", "count_store", "open_queries"]
+__all__ = ["PAGE_MAX", "CaseFilter", "Counts", "Dialogs", "Queries", "backup_store", "count_store", "open_queries"]
 
 PAGE_MAX = 500  # cases in one page at most
 _SCANNED = 10_000  # cases looked at for one page, where no index helps: readers must not hold up replies
@@ -62,18 +62,25 @@ class Counts:
     open_flags: int
 
 
+class Dialogs(Protocol):
+    """Where dialogs come from: the daemon's library, or the store itself."""
+
+    def pinned(self, revision: str) -> Dialog:
+        """The dialog as it was when a conversation began."""
+
+
 def open_queries(path: Path, zone: tzinfo) -> Queries:
     """The read side of a store whose daemon may be down. Raises: StoreError when there is none."""
     return Queries(path, zone, None)
 
 
 class Queries:
-    """Reads the store at `path`; `library` None: dialogs come from the store too. Raises: StoreError."""
+    """Reads the store at `path`; `dialogs` None: they come from the store too. Raises: StoreError."""
 
-    def __init__(self, path: Path, zone: tzinfo, library: Library | None) -> None:
+    def __init__(self, path: Path, zone: tzinfo, dialogs: Dialogs | None) -> None:
         self._connection = _connect(path)
         self._zone = zone
-        self._library = library or Library((), self._find_sources)
+        self._dialogs = dialogs or _StoredDialogs(self._connection)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -85,7 +92,7 @@ class Queries:
         if not rows:
             return None
         conversation = read_conversation(rows[0], self._zone)
-        dialog = self._library.pinned(conversation.revision)
+        dialog = self._dialogs.pinned(conversation.revision)
         case = {
             "case": str(conversation.case),
             "birth_id": conversation.birth_id,
@@ -155,10 +162,6 @@ class Queries:
     def _iso(self, at: str) -> str:
         return read_time(at, self._zone).isoformat(timespec="milliseconds")
 
-    def _find_sources(self, revision: str) -> Mapping[str, str] | None:
-        rows = self._rows("SELECT sources FROM dialog WHERE revision = ?", revision)
-        return json.loads(rows[0][0]) if rows else None
-
     def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with _reading():
             return self._connection.execute(statement, values).fetchall()
@@ -219,6 +222,21 @@ def backup_store(path: Path, target: Path, tell: Callable[[int, int], None]) -> 
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+
+
+class _StoredDialogs:
+    """The revisions that the store holds; every one that a conversation is pinned to is there."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._read: dict[str, Dialog] = {}
+
+    def pinned(self, revision: str) -> Dialog:
+        if revision not in self._read:
+            row = self._connection.execute("SELECT sources FROM dialog WHERE revision = ?", (revision,)).fetchone()
+            sources = json.loads(row[0])
+            self._read[revision] = read_dialog(sources, next(iter(sources)))
+        return self._read[revision]
 
 
 # --- parts of a case --------------------------------------------------------------------------------------
