@@ -43,8 +43,8 @@ from smsflow.intake import (
 )
 from smsflow.logs import API_FAILED
 from smsflow.server import Server
+from smsflow.store.people import Birth
 from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
-from smsflow.store.store import Birth
 from smsflow.switchboard import LinkHealth
 from smsflow.writer import Writer
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from smsflow.smpp.smsc import MessageCentre, Text
 from smsflow.smpp.statuses import status_name
-from smsflow.terminal import ending_on_signals, printable, read_lines, say, segments_in_words
+from smsflow.terminal import ending_on_signals, printable, read_lines, say, say_wrapped, segments_in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,7 +123,7 @@ async def run_centre(
 
     Raises: OSError when it cannot listen.
     """
-    handsets = Handsets(lambda words, style: say(console, words, style), number)
+    handsets = Handsets(lambda words, style: say_wrapped(console, words, style), number)
     centre = handsets.centre = MessageCentre(handsets.take, credentials=credentials)
     port = await centre.start(host, port)
     _introduce(console, host, port, credentials, listen_only=listen_only)

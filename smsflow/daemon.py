@@ -105,7 +105,7 @@ class Daemon:
         stack.callback(self.writer.commit)
         sender.writer = self.writer
         with self.store.transaction():
-            self.store.doubt_all_sending(now())
+            self.store.outbox.doubt_all(now())
         self.queries = Queries(settings.store_path, settings.zone, library)
         stack.callback(self.queries.close)
         inbox = Inbox(self.engine, self.store, self.writer, now, run=now().strftime("%Y%m%d%H%M%S%f"))
@@ -149,7 +149,7 @@ class Daemon:
         now = self._clock.now()
 
         def job() -> tuple[int, ...]:
-            self.store.release_held(now, _AT_ONCE)
+            self.store.outbox.release_held(now, _AT_ONCE)
             return self.engine.find_due(now, _AT_ONCE)
 
         def done(cases: tuple[int, ...] | None, error: Exception | None) -> None:

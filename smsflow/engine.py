@@ -33,7 +33,9 @@ from smsflow.core.render import find_text, render
 from smsflow.core.reply import Keyword, Reading, read
 from smsflow.core.step import step
 from smsflow.library import Library
-from smsflow.store.store import Birth, Inbound, Store
+from smsflow.store.arrivals import Inbound
+from smsflow.store.people import Birth
+from smsflow.store.store import Store
 
 __all__ = ["REDELIVERY", "Engine", "Handled", "Refused"]
 
@@ -88,11 +90,11 @@ class Engine:
 
     def take_reply(self, inbound: Inbound) -> Handled:
         """Take a text that came in: store it, find whose answer it is, move that conversation."""
-        if self._store.find_earlier_delivery(inbound, inbound.at - REDELIVERY):
+        if self._store.arrivals.find_earlier_delivery(inbound, inbound.at - REDELIVERY):
             handled = Handled(Outcome.REPEATED.value, "delivered_again")
         else:
             handled = self._handle(inbound)
-        self._store.add_inbound(
+        self._store.arrivals.add_inbound(
             inbound,
             case=handled.case,
             outcome=handled.outcome,
@@ -160,9 +162,9 @@ class Engine:
             told = handled.case is not None
             moved = self._reply(dialog, conversation, Stopped(inbound.at, told, inbound.text))
             handled = handled if told else moved
-        if not going and not self._store.is_stopped(inbound.msisdn):
+        if not going and not self._store.people.is_stopped(inbound.msisdn):
             self._explain(inbound, held, "stopped")
-        self._store.mark_stopped(inbound.msisdn, inbound.at)
+        self._store.people.mark_stopped(inbound.msisdn, inbound.at)
         return handled
 
     def _help(self, inbound: Inbound, held: _Held) -> Handled:
@@ -184,14 +186,14 @@ class Engine:
 
     def _explain_once(self, inbound: Inbound, held: _Held) -> None:
         """At most one explanation a day, and none to those who have said STOP."""
-        if self._store.may_explain(inbound.msisdn, inbound.at):
+        if self._store.people.may_explain(inbound.msisdn, inbound.at):
             self._explain(inbound, held, "closed" if held else "unknown")
 
     def _explain(self, inbound: Inbound, held: _Held, text: str) -> None:
         dialog, conversation = held[-1] if held else self._stranger(inbound.msisdn)
         words = render(dialog, conversation, find_text(dialog, conversation, text), inbound.at)
         send = Send(words, Urgency.ANSWER, inbound.at)
-        self._store.add_text(conversation.case or None, inbound.msisdn, send, None, inbound.at)
+        self._store.outbox.add(conversation.case or None, inbound.msisdn, send, None, inbound.at)
 
     def _stranger(self, msisdn: str) -> tuple[Dialog, Conversation]:
         dialog = self._library.at_birth
@@ -206,15 +208,15 @@ class Engine:
         after all is the one correction that is taken, and ends everything. Refused `too_many_open_cases`
         when the mother's replies could no longer be told apart.
         """
-        known = self._store.find_birth(birth.birth_id)
+        known = self._store.people.find_birth(birth.birth_id)
         if known:
             return self._recorded_before(birth, *known, at)
-        msisdn = birth.msisdn or self._store.find_msisdn(birth.mother_iin)
+        msisdn = birth.msisdn or self._store.people.find_msisdn(birth.mother_iin)
         dialog = self._library.at_birth
         result = self._why_not(birth, msisdn)
         conversation = self._new_conversation(dialog, birth.birth_id, msisdn or "", _birth_facts(birth))
         case = self._store.add_conversation(conversation, dialog, at)
-        self._store.add_birth(birth, case, at)
+        self._store.people.add_birth(birth, case, at)
         conversation = replace(conversation, case=case)
         if result:
             self._step(dialog, conversation, Ended(at, result))
@@ -229,7 +231,7 @@ class Engine:
             return case
         if not before.alive or replace(before, alive=False) != birth:
             raise Refused("differs")
-        self._store.mark_not_alive(birth.birth_id)
+        self._store.people.mark_not_alive(birth.birth_id)
         for conversation in self._store.load_birth(birth.birth_id):
             self._step(self._library.pinned(conversation.revision), conversation, Ended(at, "stillbirth"))
         return case
@@ -238,9 +240,9 @@ class Engine:
         """The result with which a case is closed before anything is sent, "" when it may begin."""
         if not birth.alive:
             return "stillbirth"
-        if msisdn is None or self._store.find_iin(msisdn) not in (None, birth.mother_iin):
+        if msisdn is None or self._store.people.find_iin(msisdn) not in (None, birth.mother_iin):
             return "no_phone"  # none is known, or it is somebody else's
-        return "stopped" if self._store.is_stopped(msisdn) else ""
+        return "stopped" if self._store.people.is_stopped(msisdn) else ""
 
     def _new_conversation(
         self, dialog: Dialog, birth_id: str, msisdn: str, facts: Mapping[str, str], child: str = ""
@@ -270,11 +272,11 @@ class Engine:
 
         A binding that is older than the one that is known changes nothing.
         """
-        since = self._store.binding_time(iin)
+        since = self._store.people.binding_time(iin)
         if since and since > bound_at:
             return
-        owner, former = self._store.find_iin(msisdn), self._store.find_msisdn(iin)
-        self._store.bind_citizen(iin, msisdn, bound_at)
+        owner, former = self._store.people.find_iin(msisdn), self._store.people.find_msisdn(iin)
+        self._store.people.bind_citizen(iin, msisdn, bound_at)
         if owner not in (None, iin):
             self._suspend(msisdn, at, keep_iin=iin)
         if former not in (None, msisdn):
@@ -329,7 +331,7 @@ class Engine:
 
     def keep_raw(self, inbound: Inbound) -> None:
         """A text cannot be handled, which is our bug: it is kept as it came, and a person looks."""
-        self._store.add_inbound(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")
+        self._store.arrivals.add_inbound(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")
         self._store.add_flag(None, "reply_failed", inbound.at)
 
     def operate(self, case: int, action: str, at: datetime) -> Outcome:

@@ -26,7 +26,8 @@ from smsflow.smpp.receipts import Receipt, State, read_receipt
 from smsflow.smpp.segments import join, read_part
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import Status
-from smsflow.store.store import Inbound, Part, Store
+from smsflow.store.arrivals import Inbound, Part
+from smsflow.store.store import Store
 from smsflow.writer import Writer
 
 __all__ = ["Inbox"]
@@ -75,7 +76,9 @@ class Inbox:
     def keep_frame(self, session: Session, raw: bytes, reason: str) -> None:
         """Keep a frame that could not be read, for a person to look at."""
         at = self._now()
-        self._writer.submit(lambda: self._store.keep_frame(session.settings.name, raw, reason, at), lambda *_: None)
+        self._writer.submit(
+            lambda: self._store.arrivals.keep_frame(session.settings.name, raw, reason, at), lambda *_: None
+        )
 
     def _read(self, arrival: _Arrival, pdu: DeliverSm) -> tuple[Inbound, Part | None]:
         found, octets = read_part(pdu)
@@ -108,7 +111,7 @@ class Inbox:
 
     def _take_part(self, inbound: Inbound, part: Part) -> Handled | None:
         """Keep a part; when it was the last, take the whole text."""
-        parts = self._store.add_part(part)
+        parts = self._store.arrivals.add_part(part)
         if not parts:
             return None
         payloads = [each.payload for each in parts]
@@ -146,9 +149,9 @@ class Inbox:
 
         def job() -> bool:
             phone = msisdn_of_source(msisdn) or ""
-            return self._store.mark_receipt(receipt.keys, phone, receipt.state.value, self._now())
+            return self._store.outbox.mark_receipt(receipt.keys, phone, receipt.state.value, self._now())
 
-        def done(known: bool | None, error: Exception | None) -> None:
+        def done(known: object, error: Exception | None) -> None:
             # an error status makes message centres deliver for days: only what may still be written asks for it
             arrival.respond(Status.RSYSERR if isinstance(error, StoreError) else Status.ROK)
             metrics.RECEIPTS.labels(state=receipt.state.value).inc()

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from smsflow.core.identity import IdentityError, msisdn_of_source, parse_iban, parse_iin, parse_msisdn
-from smsflow.store.store import Birth
+from smsflow.store.people import Birth
 
 __all__ = [
     "EVENTS",

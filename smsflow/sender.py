@@ -21,7 +21,8 @@ from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import submits
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import Verdict, status_name, submit_verdict
-from smsflow.store.store import DueText, Store, Taken
+from smsflow.store.outbox import DueText, Taken
+from smsflow.store.store import Store
 from smsflow.writer import Writer
 
 __all__ = ["Sender"]
@@ -71,7 +72,7 @@ class Sender:
         for lane in self._lanes.values():
             room = 0 if lane.waiting else lane.session.room()
             if room:
-                texts = self._store.claim_texts(lane.session.settings.name, room, self._now())
+                texts = self._store.outbox.claim(lane.session.settings.name, room, self._now())
                 if texts:
                     claimed.append((lane, texts))
         return claimed
@@ -112,7 +113,9 @@ class Sender:
         verdict = submit_verdict(status)
         if verdict is Verdict.SENT:
             taken = Taken(session.settings.name, message_id, id_key(message_id))
-            self._write(lambda: self._store.mark_segment(token.text, token.part, token.total, taken, self._now()))
+            self._write(
+                lambda: self._store.outbox.mark_segment(token.text, token.part, token.total, taken, self._now())
+            )
             if token.part == token.total - 1:
                 _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=session.settings.name)
             return
@@ -120,16 +123,16 @@ class Sender:
         error = status_name(status)
         if verdict is Verdict.FINAL or (verdict is Verdict.RETRY and token.attempts + 1 >= _TRIES):
             _log.warning(TEXT_FAILED, text_id=token.text, status=error, link=session.settings.name)
-            self._write(lambda: self._store.fail_text(token.text, error, self._now()))
+            self._write(lambda: self._store.outbox.fail(token.text, error, self._now()))
             return
         pause = _PAUSE * 2**token.attempts if verdict is Verdict.RETRY else timedelta()
         _log.info(TEXT_QUEUED_AGAIN, text_id=token.text, status=error, link=session.settings.name)
-        self._write(lambda: self._store.retry_text(token.text, error, self._now() + pause, self._now()))
+        self._write(lambda: self._store.outbox.retry(token.text, error, self._now() + pause, self._now()))
 
     def in_doubt(self, tokens: tuple[Hashable, ...]) -> None:
         """These were sent, and will not be answered."""
         for text in {token.text for token in tokens if isinstance(token, _Token)}:
-            self._write(partial(self._store.doubt_text, text, self._now()))
+            self._write(partial(self._store.outbox.doubt, text, self._now()))
 
     def lost(self, session: Session) -> None:
         """The connection has ended: what was claimed for it and not begun goes back to the queue."""
@@ -137,7 +140,7 @@ class Sender:
         if lane is None:
             return
         for text in {token.text for token, _ in lane.waiting}:
-            self._write(partial(self._store.retry_text, text, "", self._now(), self._now()))
+            self._write(partial(self._store.outbox.retry, text, "", self._now(), self._now()))
         lane.waiting.clear()
 
     def _forget(self, session: Session, text: int) -> None:

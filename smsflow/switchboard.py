@@ -1,4 +1,4 @@
-"""Between the SMPP sessions and the rest: who is told what, and a line in the log for what an operator must know."""
+"""Between the SMPP sessions and the rest: who is told what, and what an operator must know in the log."""
 
 from __future__ import annotations
 

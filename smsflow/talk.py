@@ -31,8 +31,11 @@ from smsflow.core.render import example_of
 from smsflow.core.reply import REASONS
 from smsflow.engine import Engine, Handled
 from smsflow.library import Library
-from smsflow.store.store import Birth, Inbound, Store, Taken, open_store
-from smsflow.terminal import printable, say, segments_in_words
+from smsflow.store.arrivals import Inbound
+from smsflow.store.outbox import Taken
+from smsflow.store.people import Birth
+from smsflow.store.store import Store, open_store
+from smsflow.terminal import printable, say, say_wrapped, segments_in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -202,7 +205,7 @@ class _Talk:
             return self._store.find_next_due()
 
     def _fire(self) -> None:
-        self._store.release_held(self._now, _AT_ONCE)
+        self._store.outbox.release_held(self._now, _AT_ONCE)
         for case in self._engine.find_due(self._now, _AT_ONCE):
             self._engine.fire_timer(case, self._now)
 
@@ -249,10 +252,10 @@ class _Talk:
         self._notes = []
         with self._store.transaction():
             job()
-            texts = self._store.claim_texts("talk", _AT_ONCE, self._now)
+            texts = self._store.outbox.claim("talk", _AT_ONCE, self._now)
             for text in texts:
                 taken = Taken("talk", str(text.id), str(text.id))
-                self._store.mark_segment(text.id, 0, 1, taken, self._now)
+                self._store.outbox.mark_segment(text.id, 0, 1, taken, self._now)
             for application in self._store.due_applications(self._now, _AT_ONCE):
                 self._store.mark_application(application.id, "taken", self._now)
         for words, style in self._notes:
@@ -330,7 +333,7 @@ class _Talk:
         self._say(words, "yellow")
 
     def _say(self, words: str, style: str = "") -> None:
-        say(self._console, words, style)
+        say_wrapped(self._console, words, style)
 
 
 def _in_words(handled: Handled) -> str:

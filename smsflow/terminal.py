@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -29,10 +31,15 @@ __all__ = [
     "read_lines",
     "run_loop",
     "say",
+    "say_wrapped",
     "segments_in_words",
+    "shown_path",
+    "wrap",
 ]
 
 Result = TypeVar("Result")
+
+_TOGETHER = re.compile(r"(?<!\S)(?:R(?: \d)+|\d (?=[^\d\s]))")
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -46,6 +53,22 @@ def say(console: Console, words: str, style: str = "") -> None:
     """Print one line at once: whoever reads a pipe sees it when it happens."""
     console.print(words, style=style or None)
     console.file.flush()
+
+
+def say_wrapped(console: Console, words: str, style: str = "") -> None:
+    """Print one line; on a terminal that is too narrow for it, wrapped under its own beginning."""
+    if console.is_terminal and len(words) > console.width:
+        text = words.lstrip(" →←·")
+        head = words[: len(words) - len(text)]
+        words = f"\n{' ' * len(head)}".join(wrap(text, console.width - len(head)))
+        words = f"{head}{words}"
+    say(console, words, style)
+
+
+def wrap(words: str, width: int) -> list[str]:
+    """Lines of `words`; what belongs together (`R 1 1 2`, `3 label`) stays on one line."""
+    bound = _TOGETHER.sub(lambda found: found[0].replace(" ", "\u00a0"), words)
+    return [line.replace("\u00a0", " ") for line in textwrap.wrap(bound, width, break_on_hyphens=False)] or [""]
 
 
 def printable(text: str) -> str:

@@ -91,7 +91,7 @@ def test_too_many_births_are_413_and_none_is_taken(tmp_path):
     async def scenario(api):
         answer = await api.post("/v1/births", [birth(1)] * (BATCH_MAX + 1), "moh")
         assert (answer.status_code, answer.json()["error"]) == (413, "too_many")
-        assert api.world.store.find_birth("b1") is None
+        assert api.world.store.people.find_birth("b1") is None
         answer = await api.post("/v1/births", b" " * (16 * 1024 * 1024 + 1), "moh")
         assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
 
@@ -141,7 +141,7 @@ def test_one_birth_that_fails_by_our_mistake_costs_the_others_nothing(tmp_path, 
         answer = await api.post("/v1/births", [birth(1), birth(2), birth(3)], "moh")
         assert [item["birth_id"] for item in answer.json()["accepted"]] == ["b1", "b3"]
         assert [(item["birth_id"], item["error"]) for item in answer.json()["rejected"]] == [("b2", "failed")]
-        assert api.world.store.find_birth("b2") is None
+        assert api.world.store.people.find_birth("b2") is None
 
     play(tmp_path, scenario)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smsflow.core.check import check_dialog
-from smsflow.core.dialog import UNHEARD, MORE, PAGE, Ask, Wait
+from smsflow.core.dialog import MORE, PAGE, UNHEARD, Ask, Wait
 from smsflow.core.encoding import is_gsm, segments
 from smsflow.core.longest import longest_texts
 

@@ -544,7 +544,7 @@ def test_older_binding_changes_nothing(world: World) -> None:
         world.engine.bind_citizen("950101200109", PHONE, NOON, NOON)
         world.engine.bind_citizen("950101200109", "77017654321", NOON - HOUR, NOON)
 
-        assert world.store.find_msisdn("950101200109") == PHONE
+        assert world.store.people.find_msisdn("950101200109") == PHONE
 
 
 # --- the journal ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smsflow.intake import Rejection, parse_birth, parse_citizen, parse_event, parse_operation
-from smsflow.store.store import Birth
+from smsflow.store.people import Birth
 
 BIRTH = {
     "birth_id": "b-1", "mother_iin": "950101200109", "msisdn": "+7 701 123-45-67",

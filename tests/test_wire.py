@@ -121,7 +121,7 @@ def test_connection_that_is_cut_costs_no_text(world: World) -> None:
 
 
 def a_birth(birth_id: str, msisdn: str) -> object:
-    from smsflow.store.store import Birth
+    from smsflow.store.people import Birth
 
     return Birth(birth_id, "950101200002", msisdn, "2026-11-18T08:00:00+05:00", "male", True, 1, "", "")
 

@@ -85,7 +85,7 @@ def test_texts_are_claimed_in_the_transaction_that_made_them(tmp_path: Path) -> 
         seen: list[Any] = []
 
         def claim() -> tuple[str, ...]:
-            return tuple(text.text for text in world.store.claim_texts("main", 10, NOON))
+            return tuple(text.text for text in world.store.outbox.claim("main", 10, NOON))
 
         def after(texts: tuple[str, ...]) -> None:
             seen.append((texts, world.store._connection.in_transaction))
@@ -100,7 +100,7 @@ def test_texts_are_claimed_in_the_transaction_that_made_them(tmp_path: Path) -> 
 
 
 def an_inbound(world: World) -> Any:
-    from smsflow.store.store import Inbound
+    from smsflow.store.arrivals import Inbound
 
     return Inbound(world.now, "main", "one", 1, "77011234567", "1414", 0, b"hi", "hi")
 

@@ -14,8 +14,10 @@ from smsflow.core.hours import QuietHours
 from smsflow.core.step import step
 from smsflow.engine import Engine, Handled
 from smsflow.library import Library
+from smsflow.store.arrivals import Inbound
+from smsflow.store.people import Birth
 from smsflow.store.rows import read_event, read_opening
-from smsflow.store.store import Birth, Inbound, Store, open_store
+from smsflow.store.store import Store, open_store
 
 ZONE = ZoneInfo("Asia/Almaty")
 NOON = datetime(2026, 11, 18, 12, tzinfo=ZONE)  # a Wednesday
@@ -69,7 +71,7 @@ class World:
             self._tick()
 
     def _tick(self) -> bool:
-        released = self.store.release_held(self.now, 1000)
+        released = self.store.outbox.release_held(self.now, 1000)
         cases = self.engine.find_due(self.now, 1000)
         for case in cases:
             self.engine.fire_timer(case, self.now)
@@ -78,7 +80,7 @@ class World:
     def sent(self) -> list[str]:
         """The texts that may go out now, most urgent first; each is sent but once."""
         with self.store.transaction():
-            texts = self.store.claim_texts("main", 1000, self.now)
+            texts = self.store.outbox.claim("main", 1000, self.now)
             return [text.text for text in texts]
 
     def case(self, case: int) -> Conversation:

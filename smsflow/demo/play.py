@@ -7,6 +7,7 @@ question is measured at the message centre.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from smsflow.demo.outcome import Outcome, judge
 from smsflow.demo.screen import Screen, choose_screen
 from smsflow.demo.world import NUMBER, World, open_world
 from smsflow.smpp.smsc import Text
-from smsflow.terminal import ending_on_signals, say
+from smsflow.terminal import ending_on_signals, say, say_wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,6 +146,7 @@ class _Stage:
             self._screen.finish()
         troubles = [f"birth {birth_id}: not taken, {why}" for birth_id, why in rejected.items()]
         troubles += world.bodies.troubles
+        troubles += _troubles_in(world.log)
         return judge(taken, cases, world.bodies.taken, self._waits_s, troubles)
 
     async def _answer(self, world: World, role: _Role) -> None:
@@ -171,6 +173,12 @@ class _Stage:
                     break
                 await asyncio.sleep(_LOOK_S)
         return cases
+
+
+def _troubles_in(log: Path) -> list[str]:
+    """What the daemon's log says at ERROR: our bug, or something that a person must see to."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+    return [f"the daemon logged {line['event']}" for line in lines if line.get("level") == "error"]
 
 
 def _is_over(cases: Sequence[Mapping[str, Any]]) -> bool:
@@ -246,7 +254,7 @@ def _suggest(console: Console) -> None:
 
 async def _keep(console: Console, world: World, stage: _Stage, ending: asyncio.Event) -> None:
     """Leave everything running until `ending`; phones are lines in the terminal."""
-    handsets = Handsets(lambda words, style: say(console, words, style), NUMBER)
+    handsets = Handsets(lambda words, style: say_wrapped(console, words, style), NUMBER)
     handsets.centre = world.centre
     stage.leave(handsets)
     url, tokens = world.api_url, world.tokens
@@ -256,9 +264,10 @@ async def _keep(console: Console, world: World, stage: _Stage, ending: asyncio.E
         ' "account": "KZ86125KZT5004100100", "address_kato": "751110000"}'
     )
     say(console, "\nEverything is still running, at the world's own speed, until Ctrl-C:", "bold")
-    say(console, f"  HTTP   {url}   what it can do: {url}/docs   health: {url}/v1/health   figures: {url}/metrics")
+    say(console, f"  HTTP   {url}/docs, and /v1/health, /metrics")
     say(console, f"  SMPP   127.0.0.1:{world.centre_port}, the message centre; the daemon is bound to it")
-    say(console, f"  store  {world.store}   log: {world.log}")
+    say(console, f"  store  {world.store}")
+    say(console, f"  log    {world.log}")
     say(console, "\nRecord a birth (the ministry's token), then look at its case (the desk's token):")
     say(console, f"  curl -H 'Authorization: Bearer {tokens['ministry']}' {url}/v1/births -d '{birth}'")
     say(console, f"  curl -H 'Authorization: Bearer {tokens['desk']}' '{url}/v1/cases?birth_id=mine-1'")

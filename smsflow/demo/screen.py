@@ -7,15 +7,13 @@ A narrow terminal gets `time name → text`, wrapped; a pipe the same, unwrapped
 from __future__ import annotations
 
 import asyncio
-import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol
 
-from smsflow.terminal import printable
+from smsflow.terminal import printable, wrap
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +27,6 @@ _GUTTER = 13  # the time, and two blanks
 _LEAST_LANE = 20
 _ROW_S = 0.25
 _PAGE = 40  # lines, then the names again
-_TOGETHER = re.compile(r"(?<!\S)(?:R(?: \d)+|\d (?=[^\d\s]))")
 
 
 class Screen(Protocol):
@@ -68,7 +65,7 @@ class _Lines:
         head = f"{at:{_TIME}}  {name:{self._width}}  "
         indent = len(head) + 2
         if self._console.is_terminal and self._console.width > 2 * indent:
-            words = f"\n{' ' * indent}".join(_wrap(words, self._console.width - indent)) or words
+            words = f"\n{' ' * indent}".join(wrap(words, self._console.width - indent)) or words
         style = self._styles.get(name, "")
         line = Text.assemble((head, style), ("← " if reply else "→ ", style), (words, _REPLY if reply else ""))
         self._console.print(line)
@@ -102,7 +99,7 @@ class _Lanes:
 
     def show(self, at: datetime, name: str, text: str, *, reply: bool) -> None:
         self._began = self._began or at
-        lines = _wrap(printable(text), self._lane - 3)
+        lines = wrap(printable(text), self._lane - 3)
         arrow = "← " if reply else "→ "
         self._row[name].append(_Said([arrow + lines[0], *(f"  {line}" for line in lines[1:])], reply))
 
@@ -139,9 +136,3 @@ class _Lanes:
         line.rstrip()
         self._console.print(line)
         self._console.file.flush()
-
-
-def _wrap(words: str, width: int) -> list[str]:
-    """Lines of `words`; what belongs together (`R 1 1 2`, `3 label`) stays on one line."""
-    bound = _TOGETHER.sub(lambda found: found[0].replace(" ", "\u00a0"), words)
-    return [line.replace("\u00a0", " ") for line in textwrap.wrap(bound, width, break_on_hyphens=False)] or [""]

@@ -5,6 +5,7 @@ Everything listens on free ports of 127.0.0.1; the store and the log lie in one 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,8 @@ __all__ = ["NUMBER", "World", "open_world"]
 
 NUMBER = "1414"
 _HOST = "127.0.0.1"
+_BIND_S = 10
+_ANSWERS = (200, 202, 422)  # 422: births that were all rejected, with the reasons
 _BODY_THINKS_S = 0.5  # real seconds
 
 
@@ -44,9 +47,14 @@ class World:
     api: httpx2.AsyncClient
 
     async def call(self, method: str, path: str, client: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
-        """The JSON that the API answers to `client`."""
+        """The JSON that the API answers to `client`. Raises: ConnectionError when it does not."""
         headers = {"Authorization": f"Bearer {self.tokens[client]}"}
-        response = await self.api.request(method, path, headers=headers, **arguments)
+        try:
+            response = await self.api.request(method, path, headers=headers, **arguments)
+        except httpx2.HTTPError as error:
+            raise ConnectionError(f"{method} {path} was not answered: {error}") from error
+        if response.status_code not in _ANSWERS:
+            raise ConnectionError(f"{method} {path} was answered with {response.status_code}: {response.text}")
         return response.json()
 
 
@@ -74,9 +82,17 @@ async def open_world(
         bodies.connect(api_url, tokens["bodies"])
         stack.push_async_callback(bodies.stop)
         api = await stack.enter_async_context(httpx2.AsyncClient(base_url=api_url, timeout=10.0, trust_env=False))
-        await centre.wait_bound()
+        await _wait_bound(centre)
         store = folder / "smsflow.db"
         yield World(centre, centre_port, bodies, api_url, tokens, store, folder / "smsflow.log", api)
+
+
+async def _wait_bound(centre: MessageCentre) -> None:
+    try:
+        async with asyncio.timeout(_BIND_S):
+            await centre.wait_bound()
+    except TimeoutError as error:
+        raise ConnectionError(f"the daemon did not bind to the message centre within {_BIND_S} s") from error
 
 
 def _settings(folder: Path, zone: ZoneInfo, centre_port: int, bodies: Bodies, tokens: dict[str, str]) -> Settings:

@@ -4,9 +4,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from smsflow.core.conversation import Conversation
+from smsflow.core.effects import Send
 from smsflow.core.encoding import segments
 from smsflow.core.events import Began, NotUnderstood
-from smsflow.core.effects import Send
 from smsflow.core.reader import read_dialogs
 from smsflow.core.render import find_text
 from smsflow.core.step import step

@@ -12,8 +12,10 @@ from world import NOON, PHONE, ZONE, World, a_world
 from smsflow.core.effects import Outcome, Step
 from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Resumed
+from smsflow.store.arrivals import Inbound, Part
+from smsflow.store.outbox import Taken
 from smsflow.store.schema import PERSONAL
-from smsflow.store.store import Inbound, Part, Taken, open_store
+from smsflow.store.store import open_store
 
 
 class Failing:
@@ -31,6 +33,11 @@ class Failing:
         return self._execute(statement, *arguments)
 
 
+def run_with(world: World, execute: Any) -> None:
+    for part in (world.store, world.store.outbox, world.store.people, world.store.arrivals):
+        part._execute = execute
+
+
 def dump(world: World) -> list[str]:
     return list(world.store._connection.iterdump())
 
@@ -42,15 +49,16 @@ def test_failure_at_any_statement_leaves_all_or_nothing(tmp_path: Path) -> None:
         world.sent()
         before, execute, statements = dump(world), world.store._execute, 0
         while True:
-            world.store._execute = failing = Failing(execute, statements)
+            failing = Failing(execute, statements)
+            run_with(world, failing)
             try:
                 outcome = world.reply("R 1 1 2").outcome
             except StoreError:
-                world.store._execute = execute
+                run_with(world, execute)
                 assert dump(world) == before, f"half a reply is on the disk after statement {statements}"
                 statements += 1
                 continue
-            world.store._execute = execute
+            run_with(world, execute)
             break
 
         assert failing.left == 0
@@ -140,24 +148,24 @@ def part(number: int, payload: bytes, **changes: Any) -> Part:
 def test_parts_come_in_any_order_and_more_than_once(tmp_path: Path) -> None:
     """A long text is complete when every part has come, however they came."""
     with a_world(tmp_path) as world, world.store.transaction():
-        assert world.store.add_part(part(3, b"c")) == ()
-        assert world.store.add_part(part(1, b"a")) == ()
-        assert world.store.add_part(part(3, b"c")) == ()
-        assert world.store.add_part(part(2, b"?", msisdn="77017654321")) == ()
+        assert world.store.arrivals.add_part(part(3, b"c")) == ()
+        assert world.store.arrivals.add_part(part(1, b"a")) == ()
+        assert world.store.arrivals.add_part(part(3, b"c")) == ()
+        assert world.store.arrivals.add_part(part(2, b"?", msisdn="77017654321")) == ()
 
-        assert [each.payload for each in world.store.add_part(part(2, b"b"))] == [b"a", b"b", b"c"]
-        assert world.store.add_part(part(2, b"b")) == ()
+        assert [each.payload for each in world.store.arrivals.add_part(part(2, b"b"))] == [b"a", b"b", b"c"]
+        assert world.store.arrivals.add_part(part(2, b"b")) == ()
 
 
 def test_earlier_delivery_is_known_by_its_octets_and_session(tmp_path: Path) -> None:
     """Another text, another phone, the same session, or long ago: not the same delivery."""
     with a_world(tmp_path) as world, world.store.transaction():
         first = Inbound(NOON, "main", "one", 1, PHONE, "1414", 8, b"\0R", "R")
-        world.store.add_inbound(first, case=None, outcome="not_understood")
+        world.store.arrivals.add_inbound(first, case=None, outcome="not_understood")
 
         def is_known(session: str, raw: bytes = b"\0R", phone: str = PHONE, minutes: int = 10) -> bool:
             again = Inbound(NOON, "main", session, 1, phone, "1414", 8, raw, "R")
-            return world.store.find_earlier_delivery(again, NOON + timedelta(minutes=1 - minutes))
+            return world.store.arrivals.find_earlier_delivery(again, NOON + timedelta(minutes=1 - minutes))
 
         assert is_known("two")
         assert not is_known("one")
@@ -186,15 +194,15 @@ def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Pa
         world.sent()
         seen.append(status(world))
         with world.store.transaction():
-            world.store.mark_segment(1, 0, 2, taken("A1"), NOON)
+            world.store.outbox.mark_segment(1, 0, 2, taken("A1"), NOON)
             seen.append(status(world))
-            world.store.mark_segment(1, 1, 2, taken("A2"), NOON)
+            world.store.outbox.mark_segment(1, 1, 2, taken("A2"), NOON)
             seen.append(status(world))
-            assert world.store.mark_receipt(["a1"], PHONE, "delivered", NOON)
+            assert world.store.outbox.mark_receipt(["a1"], PHONE, "delivered", NOON)
             seen.append(status(world))
-            assert world.store.mark_receipt(["a2"], PHONE, "delivered", NOON)
+            assert world.store.outbox.mark_receipt(["a2"], PHONE, "delivered", NOON)
             seen.append(status(world))
-            assert world.store.mark_receipt(["a2"], PHONE, "failed", NOON)
+            assert world.store.outbox.mark_receipt(["a2"], PHONE, "failed", NOON)
             seen.append(status(world))
 
         assert seen == ["queued", "sending", "sending", "accepted", "accepted", "delivered", "delivered"]
@@ -203,7 +211,7 @@ def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Pa
 def test_receipt_for_an_unknown_text_is_told_apart(tmp_path: Path) -> None:
     """Message centres send receipts for what was never ours."""
     with a_world(tmp_path) as world, world.store.transaction():
-        assert not world.store.mark_receipt(["nobody"], PHONE, "delivered", NOON)
+        assert not world.store.outbox.mark_receipt(["nobody"], PHONE, "delivered", NOON)
 
 
 def test_text_in_doubt_is_sent_again_and_marked(tmp_path: Path) -> None:
@@ -212,11 +220,11 @@ def test_text_in_doubt_is_sent_again_and_marked(tmp_path: Path) -> None:
         world.birth()
         world.sent()
         with world.store.transaction():
-            assert world.store.doubt_all_sending(NOON) == 1
-            again = world.store.claim_texts("main", 10, NOON)
+            assert world.store.outbox.doubt_all(NOON) == 1
+            again = world.store.outbox.claim("main", 10, NOON)
             assert [(text.in_doubt, text.attempts) for text in again] == [(True, 1)]
-            world.store.mark_segment(1, 0, 1, taken("A1"), NOON)
-            assert world.store.doubt_all_sending(NOON) == 0
+            world.store.outbox.mark_segment(1, 0, 1, taken("A1"), NOON)
+            assert world.store.outbox.doubt_all(NOON) == 0
 
 
 def test_claim_keeps_to_the_room_and_to_urgency(tmp_path: Path) -> None:
@@ -226,8 +234,8 @@ def test_claim_keeps_to_the_room_and_to_urgency(tmp_path: Path) -> None:
         world.birth("b2", msisdn="77017654321", mother_iin="950101200002")
         world.reply("что?", phone="77017654321")
         with world.store.transaction():
-            first = world.store.claim_texts("main", 1, NOON)
-            second = world.store.claim_texts("main", 10, NOON)
+            first = world.store.outbox.claim("main", 1, NOON)
+            second = world.store.outbox.claim("main", 10, NOON)
 
         assert [text.text for text in first] == ["hint form R 1 1 1"]
         assert len(second) == 2
@@ -239,7 +247,7 @@ def test_text_that_is_refused_for_good_is_flagged(tmp_path: Path) -> None:
         world.birth()
         world.sent()
         with world.store.transaction():
-            world.store.fail_text(1, "ESME_RINVDSTADR", NOON)
+            world.store.outbox.fail(1, "ESME_RINVDSTADR", NOON)
 
         assert status(world) == "failed"
         assert world.flags() == ["text_failed"]
@@ -252,7 +260,7 @@ def test_text_that_was_refused_for_now_waits(tmp_path: Path) -> None:
         world.birth()
         world.sent()
         with world.store.transaction():
-            world.store.retry_text(1, "ESME_RSYSERR", NOON + timedelta(minutes=1), NOON)
+            world.store.outbox.retry(1, "ESME_RSYSERR", NOON + timedelta(minutes=1), NOON)
         assert world.sent() == []
 
         world.wait(timedelta(minutes=2))

@@ -1,0 +1,126 @@
+"""Births, the base of mobile citizens, and what is known of a phone. Called inside the store's transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from smsflow.store.rows import read_time, utc
+
+__all__ = ["Birth", "People"]
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A birth as the ward recorded it. `msisdn` is None when the mother has no phone that is known."""
+
+    birth_id: str
+    mother_iin: str
+    msisdn: str | None
+    born_at: str
+    sex: str
+    alive: bool
+    birth_order: int
+    account: str
+    address_kato: str
+
+
+class People:
+    """Who has which phone, which births were recorded, and who has said STOP."""
+
+    def __init__(self, connection: sqlite3.Connection, zone: tzinfo) -> None:
+        self._execute = connection.execute
+        self._zone = zone
+
+    def find_birth(self, birth_id: str) -> tuple[Birth, int] | None:
+        """A birth that was recorded, and its first case; None when it is new."""
+        row = self._execute(
+            "SELECT birth_id, mother_iin, msisdn, born_at, sex, alive, birth_order, account, address_kato,"
+            " conversation FROM birth WHERE birth_id = ?",
+            (birth_id,),
+        ).fetchone()
+        return (_birth(row), row[9]) if row else None
+
+    def add_birth(self, birth: Birth, case: int, at: datetime) -> None:
+        """Store a birth and the case that it began."""
+        self._execute(
+            "INSERT INTO birth (birth_id, mother_iin, msisdn, born_at, sex, alive, birth_order, account,"
+            " address_kato, received_at, conversation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                birth.birth_id, birth.mother_iin, birth.msisdn, birth.born_at, birth.sex, birth.alive,
+                birth.birth_order, birth.account, birth.address_kato, utc(at), case,
+            ),
+        )  # fmt: skip
+
+    def mark_not_alive(self, birth_id: str) -> None:
+        """Correct a birth: the child does not live."""
+        self._execute("UPDATE birth SET alive = 0 WHERE birth_id = ?", (birth_id,))
+
+    def find_msisdn(self, iin: str) -> str | None:
+        """The number of a citizen, None when the base of mobile citizens does not know one."""
+        row = self._execute("SELECT msisdn FROM citizen WHERE iin = ?", (iin,)).fetchone()
+        return row[0] if row else None
+
+    def find_iin(self, msisdn: str) -> str | None:
+        """Whose number it is, None when nobody's."""
+        row = self._execute("SELECT iin FROM citizen WHERE msisdn = ?", (msisdn,)).fetchone()
+        return row[0] if row else None
+
+    def bind_citizen(self, iin: str, msisdn: str, bound_at: datetime) -> None:
+        """Tie a number to a citizen, in place of her former number and of the number's former owner.
+
+        The number's new owner has not said STOP.
+        """
+        if self.find_iin(msisdn) not in (None, iin):
+            self._execute("DELETE FROM phone WHERE msisdn = ?", (msisdn,))
+        self._execute("DELETE FROM citizen WHERE msisdn = ? AND iin <> ?", (msisdn, iin))
+        self._execute(
+            "INSERT INTO citizen (iin, msisdn, bound_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (iin) DO UPDATE SET msisdn = excluded.msisdn, bound_at = excluded.bound_at",
+            (iin, msisdn, utc(bound_at)),
+        )
+
+    def binding_time(self, iin: str) -> datetime | None:
+        """Since when the citizen has had her number."""
+        row = self._execute("SELECT bound_at FROM citizen WHERE iin = ?", (iin,)).fetchone()
+        return read_time(row[0], self._zone) if row else None
+
+    def is_stopped(self, msisdn: str) -> bool:
+        """Whether the owner of the number has said STOP."""
+        row = self._execute("SELECT stopped_at FROM phone WHERE msisdn = ?", (msisdn,)).fetchone()
+        return bool(row and row[0])
+
+    def mark_stopped(self, msisdn: str, at: datetime) -> None:
+        """Remember that the owner of the number has said STOP."""
+        self._execute(
+            "INSERT INTO phone (msisdn, stopped_at) VALUES (?, ?)"
+            " ON CONFLICT (msisdn) DO UPDATE SET stopped_at = coalesce(stopped_at, excluded.stopped_at)",
+            (msisdn, utc(at)),
+        )
+
+    def may_explain(self, msisdn: str, at: datetime) -> bool:
+        """Whether the number has had no explanation for a day; marks that it gets one now."""
+        cursor = self._execute(
+            "INSERT INTO phone (msisdn, explained_at) VALUES (?, ?) ON CONFLICT (msisdn) DO UPDATE"
+            " SET explained_at = excluded.explained_at WHERE stopped_at IS NULL"
+            " AND (explained_at IS NULL OR explained_at <= ?)",
+            (msisdn, utc(at), utc(at - timedelta(days=1))),
+        )
+        return cursor.rowcount == 1
+
+
+def _birth(row: tuple[Any, ...]) -> Birth:
+    birth_id, mother_iin, msisdn, born_at, sex, alive, birth_order, account, address_kato = row[:9]
+    return Birth(
+        birth_id,
+        mother_iin,
+        msisdn,
+        born_at,
+        sex,
+        bool(alive),
+        birth_order,
+        account or "",
+        address_kato or "",
+    )
