@@ -23,6 +23,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from smsflow.births import Births
 from smsflow.config import Client, Right, Settings
 from smsflow.core.conversation import Status
 from smsflow.core.errors import StoreError
@@ -181,6 +182,7 @@ class CaseQuery(BaseModel):
 
 def create_app(
     engine: Engine,
+    births: Births,
     writer: Writer,
     queries: Queries,
     settings: Settings,
@@ -195,7 +197,7 @@ def create_app(
         redoc_url=None,
     )
     _answer_errors(app)
-    _Api(engine, writer, queries, now, health, Exposition(settings.store_path, settings.zone)).route(
+    _Api(engine, births, writer, queries, now, health, Exposition(settings.store_path, settings.zone)).route(
         app, settings.api.clients if settings.api else ()
     )
     return app
@@ -207,6 +209,7 @@ class _Api:
     def __init__(
         self,
         engine: Engine,
+        births: Births,
         writer: Writer,
         queries: Queries,
         now: Callable[[], datetime],
@@ -214,6 +217,7 @@ class _Api:
         exposition: Exposition,
     ) -> None:
         self._engine = engine
+        self._births = births
         self._writer = writer
         self._queries = queries
         self._now = now
@@ -257,7 +261,7 @@ class _Api:
         """
 
         def record(birth: Birth, at: datetime) -> dict[str, Any]:
-            return {"birth_id": birth.birth_id, "case": str(self._engine.record_birth(birth, at))}
+            return {"birth_id": birth.birth_id, "case": str(self._births.record_birth(birth, at))}
 
         return await self._take(await _read_batch(request), parse_birth, record, key="birth_id")
 
@@ -266,7 +270,7 @@ class _Api:
 
         def bind(citizen: CitizenIn, at: datetime) -> dict[str, Any]:
             bound_at = datetime.fromisoformat(citizen.bound_at)
-            self._engine.bind_citizen(citizen.iin, citizen.msisdn, bound_at, at)
+            self._births.bind_citizen(citizen.iin, citizen.msisdn, bound_at, at)
             return {"iin": citizen.iin}
 
         return await self._take(await _read_batch(request), parse_citizen, bind, key="iin")

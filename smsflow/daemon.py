@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from smsflow.api import Health, Server, create_app
+from smsflow.births import Births
 from smsflow.clock import Clock
 from smsflow.config import LinkConfig, Settings
 from smsflow.core.conversation import Conversation
@@ -35,6 +36,7 @@ from smsflow.logs import (
     FLAG_RAISED,
     TIMER_FAILED,
 )
+from smsflow.replies import Replies
 from smsflow.sender import Sender
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import Session
@@ -100,6 +102,7 @@ class Daemon:
             dialog = library.current(name)
             _log.info(DIALOG_LOADED, dialog=name, revision=dialog.revision[:15] if dialog else "")
         self.engine = Engine(self.store, library, settings.quiet, on_step=self._on_step)
+        self.births = Births(self.engine, self.store)
         sender = Sender(self.store, settings.number, now)
         self.writer = Writer(self.store, last=sender.claim, after=sender.send)
         stack.callback(self.writer.commit)
@@ -108,7 +111,9 @@ class Daemon:
             self.store.outbox.doubt_all(now())
         self.queries = Queries(settings.store_path, settings.zone, library)
         stack.callback(self.queries.close)
-        inbox = Inbox(self.engine, self.store, self.writer, now, run=now().strftime("%Y%m%d%H%M%S%f"))
+        inbox = Inbox(
+            Replies(self.engine, self.store), self.store, self.writer, now, run=now().strftime("%Y%m%d%H%M%S%f")
+        )
         self._switchboard = Switchboard(inbox, sender, now)
 
     def _start_links(self, stack: AsyncExitStack) -> None:
@@ -128,7 +133,9 @@ class Daemon:
         api = self._settings.api
         if api is None:
             return
-        app = create_app(self.engine, self.writer, self.queries, self._settings, self._clock.now, self.find_health)
+        app = create_app(
+            self.engine, self.births, self.writer, self.queries, self._settings, self._clock.now, self.find_health
+        )
         self._server = Server(app, api.host, api.port)
         await self._server.start()
         stack.push_async_callback(self._server.stop)

@@ -19,8 +19,8 @@ from smsflow import metrics
 from smsflow.core.encoding import decode
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import msisdn_of_source
-from smsflow.engine import Engine, Handled
 from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED
+from smsflow.replies import Handled, Replies
 from smsflow.smpp.codec import DeliverSm
 from smsflow.smpp.receipts import Receipt, State, read_receipt
 from smsflow.smpp.segments import join, read_part
@@ -52,9 +52,9 @@ class Inbox:
     """Takes what the links deliver. `run` tells one start of the daemon from the next."""
 
     def __init__(
-        self, engine: Engine, store: Store, writer: Writer, now: Callable[[], datetime], *, run: str
+        self, replies: Replies, store: Store, writer: Writer, now: Callable[[], datetime], *, run: str
     ) -> None:
-        self._engine = engine
+        self._replies = replies
         self._store = store
         self._writer = writer
         self._now = now
@@ -69,7 +69,7 @@ class Inbox:
             return
         inbound, part = self._read(arrival, pdu)
         if part is None:
-            self._writer.submit(lambda: self._engine.take_reply(inbound), partial(self._done, arrival, inbound))
+            self._writer.submit(lambda: self._replies.take_reply(inbound), partial(self._done, arrival, inbound))
         else:
             self._writer.submit(lambda: self._take_part(inbound, part), partial(self._done, arrival, inbound))
 
@@ -126,7 +126,7 @@ class Inbox:
             raw=b"".join(payloads),
             text=join(parts[0].data_coding, payloads),
         )
-        return self._engine.take_reply(whole)
+        return self._replies.take_reply(whole)
 
     def _done(self, arrival: _Arrival, inbound: Inbound, result: Any, error: Exception | None) -> None:  # noqa: ANN401
         if isinstance(error, StoreError):
@@ -134,7 +134,7 @@ class Inbox:
         elif error is not None:
             _log.error(REPLY_FAILED, exc_info=error, link=inbound.link)
             self._writer.submit(
-                lambda: self._engine.keep_raw(inbound),
+                lambda: self._replies.keep_raw(inbound),
                 lambda _, failure: arrival.respond(Status.RSYSERR if failure else Status.ROK),
             )
         else:

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from smsflow.births import Births
 from smsflow.checking import Chosen, choose_dialogs
 from smsflow.clock import Clock
 from smsflow.core.conversation import Conversation, DueKind, Status
@@ -29,8 +30,9 @@ from smsflow.core.encoding import segments
 from smsflow.core.events import Began, Event, TimerFired
 from smsflow.core.render import example_of
 from smsflow.core.reply import REASONS
-from smsflow.engine import Engine, Handled
+from smsflow.engine import Engine
 from smsflow.library import Library
+from smsflow.replies import Handled, Replies
 from smsflow.store.arrivals import Inbound
 from smsflow.store.outbox import Taken
 from smsflow.store.people import Birth
@@ -123,6 +125,8 @@ class _Talk:
         self._store = store
         self._library = library
         self._engine = Engine(store, library, None, on_step=self._note)
+        self._births = Births(self._engine, store)
+        self._replies = Replies(self._engine, store)
         self._now = Clock(_ZONE).now().replace(microsecond=0)
         self._notes: list[tuple[str, str]] = []
         self._sequence = 0
@@ -144,7 +148,7 @@ class _Talk:
             address_kato=_ADDRESS,
         )
         self._show_time()
-        self._do(lambda: self._engine.record_birth(birth, self._now))
+        self._do(lambda: self._births.record_birth(birth, self._now))
 
     def take(self, line: str) -> None:
         """A text to the short number, or a command."""
@@ -180,7 +184,7 @@ class _Talk:
             raw=text.encode("utf-16-be", "replace"),
             text=text,
         )
-        self._notes.insert(0, (_in_words(self._engine.take_reply(inbound)), "dim"))
+        self._notes.insert(0, (_in_words(self._replies.take_reply(inbound)), "dim"))
 
     def _wait(self, words: list[str]) -> None:
         try:

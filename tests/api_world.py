@@ -57,7 +57,9 @@ async def an_api(folder: Path, links: Sequence[LinkHealth] = (BOUND,)) -> AsyncI
         )  # fmt: skip
         queries = Queries(settings.store_path, ZONE, world.engine._library)
         api = Api(world, writer, settings, httpx2.AsyncClient(trust_env=False), Health("", tuple(links)))
-        api.app = create_app(world.engine, writer, queries, settings, lambda: world.now, lambda: api.health)
+        api.app = create_app(
+            world.engine, world.births, writer, queries, settings, lambda: world.now, lambda: api.health
+        )
         server = Server(api.app, "127.0.0.1", 0)
         await server.start()
         api.http.base_url = f"http://127.0.0.1:{server.port}"

@@ -129,7 +129,7 @@ def test_one_birth_that_fails_by_our_mistake_costs_the_others_nothing(tmp_path, 
     """The slice is carried out one by one, and the one is rejected as `failed`."""
 
     async def scenario(api):
-        record = api.world.engine.record_birth
+        record = api.world.births.record_birth
 
         def fail_for_two(born, at):
             case = record(born, at)
@@ -137,7 +137,7 @@ def test_one_birth_that_fails_by_our_mistake_costs_the_others_nothing(tmp_path, 
                 raise ZeroDivisionError
             return case
 
-        monkeypatch.setattr(api.world.engine, "record_birth", fail_for_two)
+        monkeypatch.setattr(api.world.births, "record_birth", fail_for_two)
         answer = await api.post("/v1/births", [birth(1), birth(2), birth(3)], "moh")
         assert [item["birth_id"] for item in answer.json()["accepted"]] == ["b1", "b3"]
         assert [(item["birth_id"], item["error"]) for item in answer.json()["rejected"]] == [("b2", "failed")]

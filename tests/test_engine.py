@@ -94,7 +94,7 @@ def test_mother_without_a_phone_is_listed_for_the_service_centre(world: World) -
 def test_base_of_mobile_citizens_decides_without_a_number(world: World) -> None:
     """A birth without msisdn goes to the number that is tied to the mother."""
     with world.store.transaction():
-        world.engine.bind_citizen("950101200109", PHONE, NOON, NOON)
+        world.births.bind_citizen("950101200109", PHONE, NOON, NOON)
     case = world.birth(msisdn=None)
 
     assert world.case(case).msisdn == PHONE
@@ -103,7 +103,7 @@ def test_base_of_mobile_citizens_decides_without_a_number(world: World) -> None:
 def test_number_of_somebody_else_is_not_written_to(world: World) -> None:
     """The ward's number is tied to another citizen: nobody is congratulated."""
     with world.store.transaction():
-        world.engine.bind_citizen("950101200002", PHONE, NOON, NOON)
+        world.births.bind_citizen("950101200002", PHONE, NOON, NOON)
     case = world.birth()
 
     assert world.sent() == []
@@ -525,7 +525,7 @@ def test_number_that_changes_hands_suspends_its_cases(world: World) -> None:
     """Nothing goes to the new owner; a person looks, and may resume."""
     case = world.birth()
     with world.store.transaction():
-        world.engine.bind_citizen("950101200002", PHONE, NOON, NOON)
+        world.births.bind_citizen("950101200002", PHONE, NOON, NOON)
 
     assert world.sent() == []
     assert world.case(case).status is Status.SUSPENDED
@@ -541,8 +541,8 @@ def test_number_that_changes_hands_suspends_its_cases(world: World) -> None:
 def test_older_binding_changes_nothing(world: World) -> None:
     """The base may be sent again, out of order."""
     with world.store.transaction():
-        world.engine.bind_citizen("950101200109", PHONE, NOON, NOON)
-        world.engine.bind_citizen("950101200109", "77017654321", NOON - HOUR, NOON)
+        world.births.bind_citizen("950101200109", PHONE, NOON, NOON)
+        world.births.bind_citizen("950101200109", "77017654321", NOON - HOUR, NOON)
 
         assert world.store.people.find_msisdn("950101200109") == PHONE
 

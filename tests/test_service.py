@@ -5,7 +5,6 @@ Nothing here looks inside: mothers know what the texts and `GET /v1/cases` say, 
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
@@ -106,7 +105,7 @@ async def a_stage(folder: Path, bind: str = "transceiver") -> AsyncIterator[Stag
     with stage.log.open("wb") as log:
         stage.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "smsflow", "run", "--config",
-            str(config(folder, smsc_port, api_port, body_port, bind)), stderr=log, env=os.environ | {"NO_COLOR": "1"},
+            str(config(folder, smsc_port, api_port, body_port, bind)), stderr=log,
         )  # fmt: skip
         try:
             await until_healthy(stage)
@@ -131,6 +130,13 @@ async def until_healthy(stage: Stage) -> None:
             assert stage.process is not None
             assert stage.process.returncode is None, stage.log.read_text()
             await asyncio.sleep(0.05)
+
+
+async def until(stage: Stage, texts: int) -> None:
+    """Wait for so many texts."""
+    while len(stage.texts) < texts:
+        stage.moved.clear()
+        await stage.moved.wait()
 
 
 async def serve_bodies(stage: Stage, port: int) -> tuple[uvicorn.Server, asyncio.Task[None]]:
@@ -308,11 +314,9 @@ def test_restart_goes_on_where_it_was(tmp_path: Path) -> None:
         async with a_stage(tmp_path) as stage, asyncio.timeout(TIMEOUT_S):
             async with stage.http("ward") as http:
                 await http.post("/v1/births", json=a_birth(1))
-            while not stage.texts:
-                await asyncio.sleep(0.02)
+            await until(stage, 1)
             await stage.smsc.send("77010000001", "R 1 1 2")
-            while len(stage.texts) < 2:
-                await asyncio.sleep(0.02)
+            await until(stage, 2)
             assert stage.process is not None
             stage.process.kill()
         async with a_stage(tmp_path) as stage, asyncio.timeout(TIMEOUT_S):

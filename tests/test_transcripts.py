@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-import smsflow.core.step as stepping
+import smsflow.core.move as moving
 from smsflow.core.conversation import Conversation
 from smsflow.core.dialog import Ask, Dialog, Wait
 from smsflow.core.durations import parse_duration
@@ -140,7 +140,7 @@ class Talk:
 @contextmanager
 def _recorded(walked: set[Edge]) -> Iterator[None]:
     """Note every edge that the machine walks inside; one reply may walk several."""
-    destination = stepping.destination
+    destination = moving.destination
 
     def noting(dialog, conversation, trigger, code=""):
         to = destination(dialog, conversation, trigger, code)
@@ -148,11 +148,11 @@ def _recorded(walked: set[Edge]) -> Iterator[None]:
             walked.add((dialog.name, conversation.state, trigger, to))
         return to
 
-    stepping.destination = noting
+    moving.destination = noting
     try:
         yield
     finally:
-        stepping.destination = destination
+        moving.destination = destination
 
 
 def edges_of(dialog: Dialog) -> Iterator[Edge]:

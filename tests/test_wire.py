@@ -86,14 +86,14 @@ def test_reply_that_hits_a_bug_of_ours_is_kept(world: World, monkeypatch: pytest
     async def story(wire: Wired) -> None:
         await wire.birth()
         await wire.text()
-        handle = world.engine._handle
+        handle = world.replies._handle
 
         def stumble(inbound: object) -> object:
             if getattr(inbound, "text", "") == "bug":
                 raise ZeroDivisionError
             return handle(inbound)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(world.engine, "_handle", stumble)
+        monkeypatch.setattr(world.replies, "_handle", stumble)
         answers = await asyncio.gather(wire.centre.send(PHONE, "bug"), wire.centre.send(PHONE, "R 1 1 2"))
         assert answers == [Status.ROK, Status.ROK]
         assert await wire.text() == "name R 1 1 2"
@@ -113,7 +113,7 @@ def test_connection_that_is_cut_costs_no_text(world: World) -> None:
         wire.centre.drop_connections()
         await wire.until(lambda: not wire.switchboard.health[0].bound_since)
         with world.store.transaction():
-            world.engine.record_birth(a_birth("b2", "77017654321"), world.now)
+            world.births.record_birth(a_birth("b2", "77017654321"), world.now)
         wire.writer.wake()
         assert await wire.text() == "greeting R 1 1 1 R 1 1 2"
 

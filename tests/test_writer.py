@@ -92,7 +92,7 @@ def test_texts_are_claimed_in_the_transaction_that_made_them(tmp_path: Path) -> 
 
         async def play() -> None:
             writer = Writer(world.store, last=claim, after=after)
-            await writer.run(lambda: world.engine.take_reply(an_inbound(world)))
+            await writer.run(lambda: world.replies.take_reply(an_inbound(world)))
 
         asyncio.run(play())
 

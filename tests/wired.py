@@ -30,7 +30,7 @@ class Wired:
         self.sender = Sender(world.store, "1414", lambda: world.now)
         self.writer = Writer(world.store, last=self.sender.claim, after=self.sender.send)
         self.sender.writer = self.writer
-        inbox = Inbox(world.engine, world.store, self.writer, lambda: world.now, run="test")
+        inbox = Inbox(world.replies, world.store, self.writer, lambda: world.now, run="test")
         self.switchboard = Switchboard(inbox, self.sender, lambda: world.now)
 
     async def text(self) -> str:

@@ -9,11 +9,13 @@ from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from smsflow.births import Births
 from smsflow.core.conversation import Conversation
 from smsflow.core.hours import QuietHours
 from smsflow.core.step import step
-from smsflow.engine import Engine, Handled
+from smsflow.engine import Engine
 from smsflow.library import Library
+from smsflow.replies import Handled, Replies
 from smsflow.store.arrivals import Inbound
 from smsflow.store.people import Birth
 from smsflow.store.rows import read_event, read_opening
@@ -33,6 +35,8 @@ class World:
     def __init__(self, store: Store, quiet: QuietHours | None, dialogs: Path) -> None:
         self.store = store
         self.engine = Engine(store, Library.load(dialogs, store.used_dialog), quiet)
+        self.births = Births(self.engine, store)
+        self.replies = Replies(self.engine, store)
         self.now = NOON
         self.session = "one"
         self._sequence = 0
@@ -44,7 +48,7 @@ class World:
             "account": "", "address_kato": "751110000",
         }  # fmt: skip
         with self.store.transaction():
-            return self.engine.record_birth(Birth(**(facts | changes)), self.now)  # type: ignore[arg-type]
+            return self.births.record_birth(Birth(**(facts | changes)), self.now)  # type: ignore[arg-type]
 
     def reply(self, text: str, phone: str = PHONE) -> Handled:
         self._sequence += 1
@@ -53,7 +57,7 @@ class World:
             text.encode("utf-16-be"), text,
         )  # fmt: skip
         with self.store.transaction():
-            return self.engine.take_reply(inbound)
+            return self.replies.take_reply(inbound)
 
     def body(self, case: int, name: str, event_id: str = "", **data: str) -> str:
         with self.store.transaction():
@@ -94,7 +98,7 @@ class World:
             "SELECT event FROM journal WHERE conversation=? ORDER BY id", (case,)
         ).fetchall()
         conversation = read_opening(rows[0][0], case)
-        dialog = self.engine._library.pinned(conversation.revision)
+        dialog = self.engine.dialog_of(conversation)
         for (event,) in rows[1:]:
             after = step(dialog, conversation, read_event(event, ZONE)).conversation
             if after is not conversation:

@@ -1,0 +1,102 @@
+"""Births and citizens: what the wards record begins conversations, what the base of numbers says suspends them.
+
+Called inside a transaction of the store, like the engine that it moves conversations with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from smsflow.core.conversation import Status
+from smsflow.core.events import Ended, Suspended
+from smsflow.engine import Engine, Refused
+from smsflow.store.people import Birth
+from smsflow.store.store import Store
+
+__all__ = ["Births"]
+
+
+class Births:
+    """Records births and bindings."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+
+    def record_birth(self, birth: Birth, at: datetime) -> int:
+        """Record a birth and begin its conversation; the case. The second time, the case of the first.
+
+        Raises: Refused `differs` when this birth was recorded with other facts; a child that does not live
+        after all is the one correction that is taken, and ends everything. Refused `too_many_open_cases`
+        when the mother's replies could no longer be told apart.
+        """
+        known = self._store.people.find_birth(birth.birth_id)
+        if known:
+            return self._recorded_before(birth, *known, at)
+        msisdn = birth.msisdn or self._store.people.find_msisdn(birth.mother_iin)
+        result = self._why_not(birth, msisdn)
+        conversation = self._engine.open(
+            self._engine.first_dialog, birth.birth_id, msisdn or "", _birth_facts(birth), at
+        )
+        self._store.people.add_birth(birth, conversation.case, at)
+        if result:
+            self._engine.move(conversation, Ended(at, result))
+        else:
+            self._engine.begin(conversation, at)
+        if result == "no_phone":
+            self._store.add_flag(conversation.case, result, at)  # for the service centre
+        return conversation.case
+
+    def _recorded_before(self, birth: Birth, before: Birth, case: int, at: datetime) -> int:
+        if before == birth:
+            return case
+        if not before.alive or replace(before, alive=False) != birth:
+            raise Refused("differs")
+        self._store.people.mark_not_alive(birth.birth_id)
+        for conversation in self._store.load_birth(birth.birth_id):
+            self._engine.move(conversation, Ended(at, "stillbirth"))
+        return case
+
+    def _why_not(self, birth: Birth, msisdn: str | None) -> str:
+        """The result with which a case is closed before anything is sent, "" when it may begin."""
+        if not birth.alive:
+            return "stillbirth"
+        if msisdn is None or self._store.people.find_iin(msisdn) not in (None, birth.mother_iin):
+            return "no_phone"  # none is known, or it is somebody else's
+        return "stopped" if self._store.people.is_stopped(msisdn) else ""
+
+    def bind_citizen(self, iin: str, msisdn: str, bound_at: datetime, at: datetime) -> None:
+        """Tie a number to a citizen. What was going on with the number's, or her, old binding waits for a person.
+
+        A binding that is older than the one that is known changes nothing.
+        """
+        since = self._store.people.binding_time(iin)
+        if since and since > bound_at:
+            return
+        owner, former = self._store.people.find_iin(msisdn), self._store.people.find_msisdn(iin)
+        self._store.people.bind_citizen(iin, msisdn, bound_at)
+        if owner not in (None, iin):
+            self._suspend(msisdn, at, keep_iin=iin)
+        if former not in (None, msisdn):
+            self._suspend(former or "", at, keep_iin="")
+        if owner is None:
+            self._suspend(msisdn, at, keep_iin=iin)
+
+    def _suspend(self, msisdn: str, at: datetime, *, keep_iin: str) -> None:
+        for conversation in self._store.load_phone(msisdn):
+            if conversation.status is Status.OPEN and conversation.facts.get("mother_iin") != keep_iin:
+                self._engine.move(conversation, Suspended(at, "number_changed_hands"))
+
+
+def _birth_facts(birth: Birth) -> dict[str, str]:
+    facts = {
+        "birth_id": birth.birth_id,
+        "mother_iin": birth.mother_iin,
+        "born_at": birth.born_at,
+        "sex": birth.sex,
+        "birth_order": str(birth.birth_order),
+        "account": birth.account,
+        "address_kato": birth.address_kato,
+    }
+    return {name: value for name, value in facts.items() if value}

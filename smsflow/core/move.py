@@ -1,0 +1,141 @@
+"""One move of a conversation through its machine, and what follows on the way: texts, timers, applications."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from smsflow.core.conversation import Conversation, Due, DueKind, Status
+from smsflow.core.dialog import Ask, Dialog, End, Wait
+from smsflow.core.effects import Apply, Begin, Effect, Outcome, Send, Step, Urgency
+from smsflow.core.machine import LEFT_LIST, destination
+from smsflow.core.questions import address_of, chosen, options_of
+from smsflow.core.render import find_text, render
+
+__all__ = ["Move", "answering", "next_due"]
+
+
+class Move:
+    """One move through the machine: gathers what follows on the way. Lives for one step only."""
+
+    def __init__(
+        self, dialog: Dialog, conversation: Conversation, at: datetime, opens_at: datetime, urgency: Urgency
+    ) -> None:
+        self.dialog = dialog
+        self.now = conversation
+        self.at = at
+        self.opens_at = opens_at
+        self.urgency = urgency
+        self.effects: list[Effect] = []
+
+    def go(self, trigger: str, code: str = "", outcome: Outcome = Outcome.MOVED) -> Step:
+        """Follow `trigger` from where the conversation stands, and enter what it leads to."""
+        to = destination(self.dialog, self.now, trigger, code)
+        if to is None:
+            return self.done(Outcome.STALE)
+        return self.enter(to, outcome)
+
+    def enter(self, name: str, outcome: Outcome) -> Step:
+        """Enter state `name`: ask, apply, or end."""
+        self.stand_at(name)
+        match self.dialog.states[name]:
+            case Ask() as ask:
+                if ask.other and not options_of(self.dialog, self.now, ask):
+                    return self.go(LEFT_LIST, outcome=outcome)  # no list for her: the way out is the way on
+                self.ask(ask)
+            case Wait() as wait:
+                self.say(wait.say)
+                if wait.send:
+                    self.effects.append(Apply(wait.send, _content(self.dialog, self.now, wait)))
+                    self.now = replace(self.now, sealed=len(self.now.trail))
+                due = Due(DueKind.LATE, wait.late.after(self.at)) if wait.late else None
+                self.now = replace(self.now, due=due)
+            case End() as end:
+                self.say(end.say)
+                self.begin(end.begin)
+                self.now = replace(self.now, status=Status.CLOSED, result=end.result, due=None)
+        return self.done(outcome)
+
+    def stand_at(self, name: str) -> None:
+        """Stand at state `name`. A question that is asked again takes back what was answered since."""
+        states = [asked.state for asked in self.now.trail]
+        trail = self.now.trail[: states.index(name)] if name in states else self.now.trail
+        self.now = replace(
+            self.now,
+            state=name,
+            trail=trail,
+            sealed=min(self.now.sealed, len(trail)),
+            page=0,
+            wait=self.now.wait + 1,
+            misread=0,
+            reminded=0,
+        )
+
+    def ask(self, ask: Ask) -> None:
+        """Send the question and start its clock."""
+        address = address_of(self.dialog, self.now, ask)
+        before = tuple(known for known in self.now.printed.get(ask.name, ()) if known != address)
+        self.now = replace(
+            self.now, printed={**self.now.printed, ask.name: (*before, address)}, asked_at=self.opens_at
+        )
+        self.now = replace(self.now, due=next_due(ask, self.now))
+        self.send(render(self.dialog, self.now, ask.text, self.at), only_in_wait=True)
+
+    def send(self, text: str, *, only_in_wait: bool = False) -> None:
+        self.effects.append(Send(text, self.urgency, self.opens_at, only_in_wait))
+
+    def say(self, name: str) -> None:
+        """Send the text called `name`; "" is none."""
+        if name:
+            self.send(render(self.dialog, self.now, find_text(self.dialog, self.now, name), self.at))
+
+    def begin(self, dialogs: tuple[str, ...]) -> None:
+        if dialogs:
+            facts = _facts(self.dialog, self.now)
+            self.effects += (Begin(dialog, facts) for dialog in dialogs)
+
+    def done(self, outcome: Outcome) -> Step:
+        return Step(self.now, tuple(self.effects), outcome)
+
+
+def answering(dialog: Dialog, conversation: Conversation, at: datetime) -> Move:
+    """A move that answers a reply: what it sends goes out at once, also in quiet hours."""
+    return Move(dialog, conversation, at, at, Urgency.ANSWER)
+
+
+def next_due(ask: Ask, conversation: Conversation, reminded_at: datetime | None = None) -> Due:
+    """The next reminder, or giving up; she always has the last interval between the last reminder and that.
+
+    Quiet hours, or our own outage, may have held the reminder back.
+    """
+    asked_at, remind, give_up = conversation.asked_at, ask.silence.remind, ask.silence.give_up
+    assert asked_at  # noqa: S101 - the clock of a question starts when it is asked
+    if conversation.reminded < len(remind):
+        return Due(DueKind.REMIND, remind[conversation.reminded].after(asked_at))
+    end = give_up.after(asked_at)
+    if reminded_at and remind:
+        end = max(end, reminded_at + (give_up.after(asked_at) - remind[-1].after(asked_at)))
+    return Due(DueKind.GIVE_UP, end)
+
+
+def _content(dialog: Dialog, conversation: Conversation, wait: Wait) -> dict[str, str]:
+    """What the application carries: the answers named, each choice also in words, and facts of the birth."""
+    content: dict[str, str] = {}
+    for name in wait.content:
+        content[name] = conversation.known(name)
+        option = chosen(dialog, conversation, name)
+        if option:
+            content[f"{name}_text"] = option.label[dialog.languages[0]]
+            if option.id:
+                content[f"{name}_id"] = option.id
+    return content
+
+
+def _facts(dialog: Dialog, conversation: Conversation) -> dict[str, str]:
+    """What a dialog that begins now may know: all that is known here."""
+    facts = {**conversation.facts, **conversation.answers}
+    for name in conversation.answers:
+        option = chosen(dialog, conversation, name)
+        if option:
+            facts[f"{name}_text"] = option.label[dialog.languages[0]]
+    return facts

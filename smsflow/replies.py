@@ -1,0 +1,158 @@
+"""A text that came in: whose answer it is, and what the phone hears when it is nobody's.
+
+Called inside a transaction of the store, like the engine that it moves conversations with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from smsflow.core.conversation import Conversation, Status
+from smsflow.core.dialog import Dialog
+from smsflow.core.effects import Outcome, Send, Urgency
+from smsflow.core.events import Answered, Event, HelpAsked, NotUnderstood, Stopped
+from smsflow.core.questions import Found, find_answer, question_of
+from smsflow.core.render import find_text, render
+from smsflow.core.reply import Keyword, Reading, read
+from smsflow.engine import Engine
+from smsflow.store.arrivals import Inbound
+from smsflow.store.store import Store
+
+__all__ = ["REDELIVERY", "Handled", "Replies"]
+
+REDELIVERY = timedelta(minutes=10)  # within it, the same text in another session is the same reply
+_Held = Sequence[tuple[Dialog, Conversation]]  # the conversations of one phone, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of a text that came in: facts for the log and the metrics, nothing personal."""
+
+    outcome: str
+    reason: str = ""
+    case: int | None = None
+    dialog: str = ""
+    from_state: str = ""
+    to_state: str = ""
+    effects: int = 0
+    coercions: tuple[str, ...] = ()
+
+
+class Replies:
+    """Takes texts that came in."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+
+    def take_reply(self, inbound: Inbound) -> Handled:
+        """Take a text that came in: store it, find whose answer it is, move that conversation."""
+        if self._store.arrivals.find_earlier_delivery(inbound, inbound.at - REDELIVERY):
+            handled = Handled(Outcome.REPEATED.value, "delivered_again")
+        else:
+            handled = self._handle(inbound)
+        self._store.arrivals.add_inbound(
+            inbound,
+            case=handled.case,
+            outcome=handled.outcome,
+            reason=handled.reason,
+            coercions=handled.coercions,
+        )
+        return handled
+
+    def keep_raw(self, inbound: Inbound) -> None:
+        """A text cannot be handled, which is our bug: it is kept as it came, and a person looks."""
+        self._store.arrivals.add_inbound(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")
+        self._store.add_flag(None, "reply_failed", inbound.at)
+
+    def _handle(self, inbound: Inbound) -> Handled:
+        if not inbound.msisdn:
+            return Handled(Outcome.NOT_UNDERSTOOD.value, "not_a_phone")
+        held = [
+            (self._engine.dialog_of(conversation), conversation)
+            for conversation in self._store.load_phone(inbound.msisdn)
+        ]
+        reading = read(inbound.text)
+        if reading.keyword is Keyword.STOP:
+            return self._stop(inbound, held)
+        if not any(conversation.status is not Status.CLOSED for _, conversation in held):
+            return self._no_open_case(inbound, reading, held)
+        if reading.keyword is Keyword.HELP:
+            return self._help(inbound, held)
+        found = find_answer(reading, held)
+        if isinstance(found, Found):
+            return self._answer(inbound, held, found)
+        event = NotUnderstood(inbound.at, found.reason, inbound.text)
+        if found.index is None:
+            return Handled(Outcome.NOT_UNDERSTOOD.value, found.reason)
+        return self._reply(held[found.index][1], event, reason=found.reason)
+
+    def _answer(self, inbound: Inbound, held: _Held, found: Found) -> Handled:
+        conversation = held[found.index][1]
+        event = Answered(inbound.at, found.state, found.value, found.also, inbound.text, found.coercions)
+        if conversation.status is Status.CLOSED:
+            self._explain_once(inbound, [held[found.index]])
+        return self._reply(conversation, event, coercions=found.coercions)
+
+    def _reply(
+        self, conversation: Conversation, event: Event, *, reason: str = "", coercions: tuple[str, ...] = ()
+    ) -> Handled:
+        done = self._engine.move(conversation, event)
+        return Handled(
+            outcome=done.outcome.value,
+            reason=reason,
+            case=conversation.case,
+            dialog=conversation.dialog,
+            from_state=conversation.state,
+            to_state=done.conversation.state,
+            effects=len(done.effects),
+            coercions=coercions,
+        )
+
+    def _stop(self, inbound: Inbound, held: _Held) -> Handled:
+        """Every conversation of the phone ends, and stays ended; one text confirms it."""
+        handled = Handled(Outcome.STOPPED.value)
+        going = [conversation for _, conversation in held if conversation.status is not Status.CLOSED]
+        for conversation in going:
+            told = handled.case is not None
+            moved = self._reply(conversation, Stopped(inbound.at, told, inbound.text))
+            handled = handled if told else moved
+        if not going and not self._store.people.is_stopped(inbound.msisdn):
+            self._explain(inbound, held, "stopped")
+        self._store.people.mark_stopped(inbound.msisdn, inbound.at)
+        return handled
+
+    def _help(self, inbound: Inbound, held: _Held) -> Handled:
+        """Every open question again; where none is open, one word of comfort."""
+        going = [pair for pair in held if pair[1].status is Status.OPEN]
+        asking = [pair for pair in going if question_of(*pair)] or going[:1]
+        handled = Handled(Outcome.HELP.value)
+        for _, conversation in asking:
+            handled = self._reply(conversation, HelpAsked(inbound.at, inbound.text))
+        return handled
+
+    def _no_open_case(self, inbound: Inbound, reading: Reading, held: _Held) -> Handled:
+        """A text where nothing is open: late, or to nothing."""
+        found = find_answer(reading, held)
+        if isinstance(found, Found):
+            return self._answer(inbound, held, found)
+        self._explain_once(inbound, held)
+        return Handled(Outcome.NOT_UNDERSTOOD.value, "no_case" if not held else "no_open_case")
+
+    def _explain_once(self, inbound: Inbound, held: _Held) -> None:
+        """At most one explanation a day, and none to those who have said STOP."""
+        if self._store.people.may_explain(inbound.msisdn, inbound.at):
+            self._explain(inbound, held, "closed" if held else "unknown")
+
+    def _explain(self, inbound: Inbound, held: _Held, text: str) -> None:
+        dialog, conversation = held[-1] if held else self._stranger(inbound.msisdn)
+        words = render(dialog, conversation, find_text(dialog, conversation, text), inbound.at)
+        send = Send(words, Urgency.ANSWER, inbound.at)
+        self._store.outbox.add(conversation.case or None, inbound.msisdn, send, None, inbound.at)
+
+    def _stranger(self, msisdn: str) -> tuple[Dialog, Conversation]:
+        """Somebody without a case: the first dialog's words, in its first language."""
+        dialog = self._engine.first_dialog
+        return dialog, Conversation(0, dialog.name, dialog.revision, "", msisdn, "", dialog.languages[0])
