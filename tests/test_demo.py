@@ -17,6 +17,7 @@ import termios
 import threading
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -45,6 +46,17 @@ class Done:
     took_s: float
 
 
+@contextmanager
+def no_longer_than(limit_s: float, process: subprocess.Popen):
+    """Kill `process` when it takes longer: whoever reads from it goes on, and fails."""
+    limit = threading.Timer(limit_s, process.kill)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+
+
 def run_piped(*arguments: object) -> Done:
     began = time.monotonic()
     done = smsflow("demo", *arguments)
@@ -59,7 +71,7 @@ def run_in_terminal(columns: int) -> Done:
     with subprocess.Popen(
         [sys.executable, "-m", "smsflow", "demo"],
         stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=environment(),
-    ) as process:  # fmt: skip
+    ) as process, no_longer_than(PATIENCE_S, process):  # fmt: skip
         os.close(theirs)
         octets = bytearray()
         try:
@@ -212,7 +224,7 @@ def test_keep_leaves_everything_running(tmp_path) -> None:
     """The printed lines work: a birth over HTTP, her text on the screen, her reply from the keyboard."""
     births = tmp_path / "births.csv"
     births.write_text("\n".join(BIRTHS.splitlines()[:2]) + "\n")
-    with start("demo", "--keep", "--births", births) as process:
+    with start("demo", "--keep", "--births", births) as process, no_longer_than(PATIENCE_S, process):
         said = []
 
         def wait_for(pattern: str) -> re.Match[str]:
@@ -247,7 +259,7 @@ def test_keep_leaves_everything_running(tmp_path) -> None:
 
 def test_ctrl_c_stops_the_demo_cleanly() -> None:
     """Everything is taken down; exit code 1, no traceback."""
-    with start("demo") as process:
+    with start("demo") as process, no_longer_than(PATIENCE_S, process):
         for line in process.stdout:
             if "←" in line and line[:1].isdigit():
                 break

@@ -29,6 +29,7 @@ __all__ = ["NUMBER", "World", "open_world"]
 NUMBER = "1414"
 _HOST = "127.0.0.1"
 _BIND_S = 10
+_STOP_S = 15
 _ANSWERS = (200, 202, 422)  # 422: births that were all rejected, with the reasons
 _BODY_THINKS_S = 0.5  # real seconds
 
@@ -77,7 +78,7 @@ async def open_world(
         await bodies.start()
         daemon = Daemon(_settings(folder, zone, centre_port, bodies, tokens), clock)
         await daemon.start()
-        stack.push_async_callback(daemon.stop)
+        stack.push_async_callback(_stop, daemon)
         api_url = f"http://{_HOST}:{daemon.api_port}"
         bodies.connect(api_url, tokens["bodies"])
         stack.push_async_callback(bodies.stop)
@@ -85,6 +86,14 @@ async def open_world(
         await _wait_bound(centre)
         store = folder / "smsflow.db"
         yield World(centre, centre_port, bodies, api_url, tokens, store, folder / "smsflow.log", api)
+
+
+async def _stop(daemon: Daemon) -> None:
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await daemon.stop()
+    except TimeoutError as error:
+        raise ConnectionError(f"the daemon did not stop within {_STOP_S} s") from error
 
 
 async def _wait_bound(centre: MessageCentre) -> None:
