@@ -97,7 +97,8 @@ def findings_in(error: ConfigError | DialogError, folder: Path | None = None) ->
 
 def shown_path(path: Path) -> str:
     """`path` as short as it can be written from here."""
-    return min(os.path.relpath(path), str(path), key=len)
+    shown = os.path.relpath(path)
+    return str(path) if shown.startswith(os.pardir) else shown
 
 
 def run_loop(work: Coroutine[Any, Any, Result]) -> Result:
