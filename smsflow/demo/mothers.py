@@ -14,12 +14,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Habit", "Mother", "Persona", "address_in", "is_reminder"]
+__all__ = ["Habit", "Mother", "Persona", "address_in"]
 
 _ADDRESS = re.compile(r"\bR((?: \d)+)")
 _EXAMPLE = re.compile(r"(?:Мысалы|Пример|Example): R")
 _CODE = re.compile(r"(?<!\S)(\d(?: \d)*) (?=[^\d\s])")
-_DEADLINE = re.compile(r"\d\d\.\d\d\.\d{4} \d\d:\d\d")
 _TURN_THE_PAGE = "9"
 _NO_PRIVILEGE = "0"
 
@@ -122,11 +121,6 @@ def address_in(text: str) -> str | None:
     """The joined digits of the first `R …` in a text or a reply as it should be written; None without one."""
     found = _ADDRESS.search(text)
     return found[1].replace(" ", "") if found else None
-
-
-def is_reminder(text: str) -> bool:
-    """Whether a text that wants a reply names the time until which it is awaited."""
-    return bool(_ADDRESS.search(text) and _DEADLINE.search(text))
 
 
 def _spaced(digits: str) -> str:
