@@ -47,7 +47,7 @@ from smsflow.writer import Writer
 
 __all__ = ["Daemon", "run"]
 
-_GRACE_S = 5.0  # for message centres to answer what was sent, before we unbind
+_GRACE_S = 3.0  # for message centres to answer what was sent, before we unbind; 10 s are all we have to stop
 _TICK_S = 0.5  # how often timers are looked at
 _AT_ONCE = 500  # timers, and held texts, in one look
 

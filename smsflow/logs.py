@@ -22,6 +22,7 @@ EVENTS = {
     "dialog.loaded": "a dialog is ready for new conversations",
     "smpp.connected": "a bind was accepted",
     "smpp.refused": "the message centre refused the bind",
+    "smpp.unbound": "we have left a message centre in peace",
     "smpp.lost": "a connection ended or could not be made; it is tried again",
     "smpp.throttled": "the message centre wants less",
     "smpp.undecodable": "a frame could not be read; it was answered with an error",
@@ -48,6 +49,7 @@ DAEMON_STORE_FAILED = "daemon.store_failed"
 DIALOG_LOADED = "dialog.loaded"
 SMPP_CONNECTED = "smpp.connected"
 SMPP_REFUSED = "smpp.refused"
+SMPP_UNBOUND = "smpp.unbound"
 SMPP_LOST = "smpp.lost"
 SMPP_THROTTLED = "smpp.throttled"
 SMPP_UNDECODABLE = "smpp.undecodable"

@@ -10,10 +10,18 @@ import structlog
 
 from smsflow import metrics
 from smsflow.inbox import Inbox
-from smsflow.logs import SMPP_CONNECTED, SMPP_LOST, SMPP_REFUSED, SMPP_THROTTLED, SMPP_UNDECODABLE
+from smsflow.logs import (
+    SMPP_CONNECTED,
+    SMPP_LOST,
+    SMPP_REFUSED,
+    SMPP_THROTTLED,
+    SMPP_UNBOUND,
+    SMPP_UNDECODABLE,
+)
 from smsflow.sender import Sender
 from smsflow.smpp.codec import DeliverSm
-from smsflow.smpp.session import Session, SessionState
+from smsflow.smpp.link import UNBOUND
+from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import status_name
 
 __all__ = ["LinkHealth", "Switchboard"]
@@ -70,7 +78,9 @@ class Switchboard:
         if not self._health[session].trouble.startswith("bind refused"):
             self._note(session, None, reason)
         self._sender.lost(session)
-        if session.state is not SessionState.STOPPED:
+        if reason == UNBOUND:
+            _log.info(SMPP_UNBOUND, link=session.settings.name)
+        else:
             _log.warning(SMPP_LOST, link=session.settings.name, reason=reason)
 
     def delivered(self, session: Session, pdu: DeliverSm, epoch: int) -> None:

@@ -96,7 +96,7 @@ def findings_in(error: ConfigError | DialogError, folder: Path | None = None) ->
 
 
 def shown_path(path: Path) -> str:
-    """`path` as short as it can be written from here."""
+    """`path` from the working folder where it lies inside, else whole."""
     shown = os.path.relpath(path)
     return str(path) if shown.startswith(os.pardir) else shown
 

@@ -291,7 +291,7 @@ async def check_the_end(stage: Stage) -> None:
     assert await asyncio.wait_for(stage.process.wait(), 10) == 0
     lines = stage.log.read_text().splitlines()
     events = [json.loads(line)["event"] for line in lines]
-    assert events[-1] == "daemon.stopped"
+    assert events[-3:] == ["daemon.stopping", "smpp.unbound", "daemon.stopped"]
     assert not re.search(r"7701000\d{4}|950101200109|KZ86|Ахметов|Иванов|Ким Анна", stage.log.read_text())
 
 

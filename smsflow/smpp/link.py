@@ -53,6 +53,7 @@ from smsflow.smpp.codec import (
 from smsflow.smpp.statuses import Status, Verdict, submit_verdict
 
 __all__ = [
+    "UNBOUND",
     "Bound",
     "Closed",
     "Delivered",
@@ -174,6 +175,9 @@ _BINDS: Final[dict[str, tuple[BindMode, type[BindResp]]]] = {
     "receiver": (BindReceiver, BindReceiverResp),
     "transmitter": (BindTransmitter, BindTransmitterResp),
 }
+UNBOUND: Final = "unbound"
+"""The reason of `Closed` when we have left in peace."""
+
 _MAX_SEQUENCE: Final = 0x7FFFFFFF
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
@@ -390,7 +394,7 @@ class Link:
 
     def _handle_unbind_resp(self) -> None:
         if self.state is LinkState.UNBINDING:
-            self._close("unbound")
+            self._close(UNBOUND)
 
     def _answer_submit(self, sequence: int, status: int, message_id: str, now: float) -> None:
         """Settle the submit_sm with `sequence`; an answer to none, or after its time, is left alone."""
