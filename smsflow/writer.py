@@ -34,7 +34,7 @@ class Writer:
         self._after = after
         self._jobs: list[tuple[Job, Done]] = []
         self._scheduled = False
-        self.failing: StoreError | None = None  # why the last transaction failed, None when it did not
+        self.failing: Exception | None = None  # why the last transaction failed, None when it did not
 
     def submit(self, job: Job, done: Done) -> None:
         """Run `job` in the next transaction; `done(result, error)` is called when it is on the disk."""
@@ -82,12 +82,11 @@ class Writer:
                     except Exception as error:  # noqa: BLE001 - whoever submitted the job is told
                         outcomes.append((done, None, error))
                 claimed = self._last()
-        except StoreError as error:
+            self.failing = None
+        except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
             self.failing = error
             outcomes = [(done, None, error) for _, done in jobs]
             claimed = None
-        else:
-            self.failing = None
         for done, result, failure in outcomes:
             done(result, failure)
         if claimed:

@@ -99,6 +99,24 @@ def test_texts_are_claimed_in_the_transaction_that_made_them(tmp_path: Path) -> 
         assert seen == [(("unknown",), False)]
 
 
+def test_claim_that_fails_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """A bug in the outbox fails the group, and is seen in the health; a job is never forgotten."""
+    with a_world(tmp_path) as world:
+
+        def claim() -> None:
+            raise LookupError("a bug")
+
+        async def play() -> None:
+            writer = Writer(world.store, last=claim, after=lambda claimed: None)
+            with pytest.raises(LookupError):
+                await asyncio.wait_for(writer.run(flag(world, "a")), 5)
+            assert isinstance(writer.failing, LookupError)
+
+        asyncio.run(play())
+
+        assert world.flags() == []
+
+
 def an_inbound(world: World) -> Any:
     from smsflow.store.arrivals import Inbound
 
