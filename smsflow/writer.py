@@ -88,6 +88,10 @@ class Writer:
             outcomes = [(done, None, error) for _, done in jobs]
             claimed = None
         for done, result, failure in outcomes:
-            done(result, failure)
+            try:
+                done(result, failure)
+            except Exception as error:  # noqa: BLE001 - one that stumbles must not silence the others
+                context = {"message": "a job's `done` failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
         if claimed:
             self._after(claimed)
