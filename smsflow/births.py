@@ -28,8 +28,8 @@ class Births:
         """Record a birth and begin its conversation; the case. The second time, the case of the first.
 
         Raises: Refused `differs` when this birth was recorded with other facts; a child that does not live
-        after all is the one correction that is taken, and ends everything. Refused `too_many_open_cases`
-        when the mother's replies could no longer be told apart.
+        after all is the one correction that is taken, whatever else differs, and ends everything. Refused
+        `too_many_open_cases` when the mother's replies could no longer be told apart.
         """
         known = self._store.people.find_birth(birth.birth_id)
         if known:
@@ -49,9 +49,10 @@ class Births:
         return conversation.case
 
     def _recorded_before(self, birth: Birth, before: Birth, case: int, at: datetime) -> int:
-        if before == birth:
+        same_mother = before.mother_iin == birth.mother_iin
+        if _is_same(before, birth) or (same_mother and not before.alive and not birth.alive):
             return case
-        if not before.alive or replace(before, alive=False) != birth:
+        if not (same_mother and before.alive and not birth.alive):
             raise Refused("differs")
         self._store.people.mark_not_alive(birth.birth_id)
         for conversation in self._store.load_birth(birth.birth_id):
@@ -64,17 +65,17 @@ class Births:
             return "stillbirth"
         if msisdn is None or self._store.people.find_iin(msisdn) not in (None, birth.mother_iin):
             return "no_phone"  # none is known, or it is somebody else's
-        return "stopped" if self._store.people.is_stopped(msisdn) else ""
+        return "stopped" if self._store.people.is_stopped(msisdn, birth.mother_iin) else ""
 
     def bind_citizen(self, iin: str, msisdn: str, bound_at: datetime, at: datetime) -> None:
         """Tie a number to a citizen. What was going on with the number's, or her, old binding waits for a person.
 
         A binding that is older than the one that is known changes nothing.
         """
-        since = self._store.people.binding_time(iin)
-        if since and since > bound_at:
-            return
         owner, former = self._store.people.find_iin(msisdn), self._store.people.find_msisdn(iin)
+        known = (self._store.people.binding_time(each) for each in {iin, owner or iin})
+        if any(since and since > bound_at for since in known):
+            return
         self._store.people.bind_citizen(iin, msisdn, bound_at)
         if owner not in (None, iin):
             self._suspend(msisdn, at, keep_iin=iin)
@@ -87,6 +88,12 @@ class Births:
         for conversation in self._store.load_phone(msisdn):
             if conversation.status is Status.OPEN and conversation.facts.get("mother_iin") != keep_iin:
                 self._engine.move(conversation, Suspended(at, "number_changed_hands"))
+
+
+def _is_same(before: Birth, birth: Birth) -> bool:
+    """Whether two records say the same; one moment may be written with different offsets."""
+    same_moment = datetime.fromisoformat(before.born_at) == datetime.fromisoformat(birth.born_at)
+    return same_moment and replace(before, born_at=birth.born_at) == birth
 
 
 def _birth_facts(birth: Birth) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -19,8 +19,8 @@ from smsflow.api import Health, Server, create_app
 from smsflow.births import Births
 from smsflow.clock import Clock
 from smsflow.config import LinkConfig, Settings
-from smsflow.core.conversation import Conversation
-from smsflow.core.effects import Apply, Flag, Step
+from smsflow.core.conversation import Conversation, Status
+from smsflow.core.effects import Apply, Step
 from smsflow.core.errors import StoreError
 from smsflow.core.events import Event
 from smsflow.engine import Engine
@@ -28,6 +28,8 @@ from smsflow.gateways import Gateways
 from smsflow.inbox import Inbox
 from smsflow.library import Library
 from smsflow.logs import (
+    BIRTH_RECORDED,
+    CASE_CLOSED,
     DAEMON_STARTED,
     DAEMON_STOPPED,
     DAEMON_STOPPING,
@@ -61,6 +63,7 @@ class Daemon:
         self._settings = settings
         self._clock = clock
         self._stack = AsyncExitStack()
+        self._talkers: list[Callable[[], Awaitable[None]]] = []  # each ends within its own grace
         self.store: Store
         self.engine: Engine
         self.writer: Writer
@@ -75,14 +78,15 @@ class Daemon:
             self._open(stack)
             self._start_links(stack)
             await self._start_bodies(stack)
-            await self._start_api(stack)
+            await self._start_api()
             self._spawn(stack, self._tick_forever())
             self._stack = stack.pop_all()
         _log.info(DAEMON_STARTED, links=len(self._settings.links), store=self._settings.store_path.name)
 
     async def stop(self) -> None:
-        """Bring everything down in reverse order."""
+        """Bring everything down: what talks to others ends together, then the rest in reverse order."""
         _log.info(DAEMON_STOPPING)
+        await asyncio.gather(*(end() for end in self._talkers))
         await self._stack.aclose()
         _log.info(DAEMON_STOPPED)
 
@@ -97,13 +101,15 @@ class Daemon:
         settings, now = self._settings, self._clock.now
         self.store = open_store(settings.store_path, settings.zone)
         stack.callback(self.store.close)
+        self.store.on_flag = _tell_flag
         library = Library.load(settings.dialogs, self.store.used_dialog)
         for name in library.names:
             dialog = library.current(name)
             _log.info(DIALOG_LOADED, dialog=name, revision=dialog.revision[:15] if dialog else "")
         self.engine = Engine(self.store, library, settings.quiet, on_step=self._on_step)
-        self.births = Births(self.engine, self.store)
+        self.births = Births(self.engine, self.store, on_birth=_tell_birth)
         sender = Sender(self.store, settings.number, now)
+        self._sender = sender
         self.writer = Writer(self.store, last=sender.claim, after=sender.send)
         stack.callback(self.writer.commit)
         sender.writer = self.writer
@@ -122,14 +128,14 @@ class Daemon:
                 session = Session(settings, self._switchboard, tls=_tls(link))
                 self._switchboard.add(session)
                 self._spawn(stack, session.run())
-                stack.push_async_callback(session.stop, _GRACE_S)
+                self._talkers.append(partial(session.stop, _GRACE_S))
 
     async def _start_bodies(self, stack: AsyncExitStack) -> None:
         self._gateways = Gateways(self._settings.gateways, self.store, self.writer, self._clock.now)
         self._spawn(stack, self._gateways.run())
-        stack.push_async_callback(self._gateways.stop)
+        self._talkers.append(self._gateways.stop)
 
-    async def _start_api(self, stack: AsyncExitStack) -> None:
+    async def _start_api(self) -> None:
         api = self._settings.api
         if api is None:
             return
@@ -138,7 +144,7 @@ class Daemon:
         )
         self._server = Server(app, api.host, api.port)
         await self._server.start()
-        stack.push_async_callback(self._server.stop)
+        self._talkers.append(self._server.stop)
 
     def _spawn(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -154,6 +160,7 @@ class Daemon:
     def _tick(self) -> None:
         """Queue held texts whose time has come, and fire the timers that are due, each by itself."""
         now = self._clock.now()
+        self._sender.rewrite()
 
         def job() -> tuple[int, ...]:
             self.store.outbox.release_held(now, _AT_ONCE)
@@ -173,16 +180,26 @@ class Daemon:
             self.writer.submit(partial(self.engine.set_aside, case, self._clock.now()), lambda *_: None)
 
     def _on_step(self, conversation: Conversation, _event: Event, done: Step) -> None:
-        for effect in done.effects:
-            if isinstance(effect, Flag):
-                _log.warning(FLAG_RAISED, case=conversation.case, reason=effect.reason)
-            elif isinstance(effect, Apply):
-                self._gateways.wake()
+        after = done.conversation
+        if after.status is Status.CLOSED and conversation.status is not Status.CLOSED:
+            self.store.after_commit(
+                lambda: _log.info(CASE_CLOSED, case=after.case, dialog=after.dialog, result=after.result)
+            )
+        if any(isinstance(effect, Apply) for effect in done.effects):
+            self._gateways.wake()
 
     def find_health(self) -> Health:
         """How things are: the store writes, and at least one session can."""
         failing = self.writer.failing
         return Health(store="" if failing is None else str(failing), links=self._switchboard.health)
+
+
+def _tell_flag(case: int | None, reason: str) -> None:
+    _log.warning(FLAG_RAISED, case=case, reason=reason)
+
+
+def _tell_birth(case: int, result: str) -> None:
+    _log.info(BIRTH_RECORDED, case=case, **({"result": result} if result else {}))
 
 
 async def run(settings: Settings, clock: Clock) -> None:

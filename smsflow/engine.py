@@ -163,14 +163,19 @@ class Engine:
         self._store.add_flag(case, "timer_failed", now)
 
     def operate(self, case: int, action: str, at: datetime) -> Outcome:
-        """What a person does about a case: `resume` a suspended one, `end` one.
+        """What a person does about a case: `resume` a suspended one, `end` one, `clear` its flags.
 
         Raises: Refused `unknown_case` or `unknown_action`.
         """
-        events: dict[str, Event] = {"resume": Resumed(at), "end": Ended(at, "ended")}
         conversation = self._store.load_case(case)
         if conversation is None:
             raise Refused("unknown_case")
-        if action not in events:
+        if action == "clear":
+            self._store.clear_flags(case, at)
+            return Outcome.MOVED
+        if action == "end":
+            return self.move(conversation, Ended(at, "ended")).outcome
+        if action != "resume":
             raise Refused("unknown_action")
-        return self.move(conversation, events[action]).outcome
+        msisdn = self._store.people.find_msisdn(conversation.facts.get("mother_iin", "")) or ""
+        return self.move(conversation, Resumed(at, self.opens_at(at), msisdn)).outcome

@@ -23,6 +23,7 @@ from smsflow.store.store import Store
 __all__ = ["REDELIVERY", "Handled", "Replies"]
 
 REDELIVERY = timedelta(minutes=10)  # within it, the same text in another session is the same reply
+BARE = "bare"  # the coercion by which an answer may come without its address
 _Held = Sequence[tuple[Dialog, Conversation]]  # the conversations of one phone, oldest first
 
 
@@ -49,8 +50,8 @@ class Replies:
 
     def take_reply(self, inbound: Inbound) -> Handled:
         """Take a text that came in: store it, find whose answer it is, move that conversation."""
-        if self._store.arrivals.find_earlier_delivery(inbound, inbound.at - REDELIVERY):
-            handled = Handled(Outcome.REPEATED.value, "delivered_again")
+        if self._store.arrivals.is_delivered_again(inbound, inbound.at - REDELIVERY):
+            handled = self._handle_again(inbound)
         else:
             handled = self._handle(inbound)
         self._store.arrivals.add_inbound(
@@ -67,13 +68,32 @@ class Replies:
         self._store.arrivals.add_inbound(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")
         self._store.add_flag(None, "reply_failed", inbound.at)
 
+    def _handle_again(self, inbound: Inbound) -> Handled:
+        """A text that was delivered before moves nothing.
+
+        Unless it is an answer without its address, to a question that has gone out since: it may be that
+        delivery, or an answer to this question. Nobody can tell, so she is asked for the whole form.
+        """
+        held = self._held(inbound.msisdn)
+        found = find_answer(read(inbound.text), held)
+        if isinstance(found, Found) and BARE in found.coercions and self._has_gone_out(held[found.index][1]):
+            event = NotUnderstood(inbound.at, "delivered_again", inbound.text)
+            return self._reply(held[found.index][1], event, reason=event.reason)
+        return Handled(Outcome.REPEATED.value, "delivered_again")
+
+    def _held(self, msisdn: str) -> _Held:
+        return [
+            (self._engine.dialog_of(conversation), conversation) for conversation in self._store.load_phone(msisdn)
+        ]
+
+    def _has_gone_out(self, conversation: Conversation) -> bool:
+        """Whether a message centre has taken the question that the conversation waits on."""
+        return not self._store.outbox.is_waiting(conversation.case, conversation.wait)
+
     def _handle(self, inbound: Inbound) -> Handled:
         if not inbound.msisdn:
             return Handled(Outcome.NOT_UNDERSTOOD.value, "not_a_phone")
-        held = [
-            (self._engine.dialog_of(conversation), conversation)
-            for conversation in self._store.load_phone(inbound.msisdn)
-        ]
+        held = self._held(inbound.msisdn)
         reading = read(inbound.text)
         if reading.keyword is Keyword.STOP:
             return self._stop(inbound, held)
@@ -91,6 +111,9 @@ class Replies:
 
     def _answer(self, inbound: Inbound, held: _Held, found: Found) -> Handled:
         conversation = held[found.index][1]
+        if BARE in found.coercions and not self._has_gone_out(conversation):
+            # she cannot have read the question yet: it is the answer to the one before, delivered again
+            return Handled(Outcome.REPEATED.value, "question_not_sent", conversation.case, conversation.dialog)
         event = Answered(inbound.at, found.state, found.value, found.also, inbound.text, found.coercions)
         if conversation.status is Status.CLOSED:
             self._explain_once(inbound, [held[found.index]])
@@ -121,7 +144,9 @@ class Replies:
             handled = handled if told else moved
         if not going and not self._store.people.is_stopped(inbound.msisdn):
             self._explain(inbound, held, "stopped")
-        self._store.people.mark_stopped(inbound.msisdn, inbound.at)
+        owner = self._store.people.find_iin(inbound.msisdn)
+        mothers = {conversation.facts.get("mother_iin") for conversation in going} | {owner}
+        self._store.people.mark_stopped(inbound.msisdn, frozenset(filter(None, mothers)), inbound.at)
         return handled
 
     def _help(self, inbound: Inbound, held: _Held) -> Handled:

@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import structlog
 
+from smsflow.core.errors import StoreError
 from smsflow.logs import TEXT_FAILED, TEXT_QUEUED_AGAIN, TEXT_SENT
 from smsflow.smpp.codec import SubmitSm
 from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import submits
-from smsflow.smpp.session import Session
+from smsflow.smpp.session import Session, SessionState
 from smsflow.smpp.statuses import Verdict, status_name, submit_verdict
 from smsflow.store.outbox import DueText, Taken
 from smsflow.store.store import Store
@@ -28,6 +29,7 @@ from smsflow.writer import Writer
 __all__ = ["Sender"]
 
 _TRIES = 5  # for a status that may pass; the link's own pauses do not count
+_RESENDS = 1  # of a text whose response never comes although the link is alive
 _PAUSE = timedelta(seconds=30)  # before the second try; twice as long before each further one
 
 _log = structlog.get_logger()
@@ -58,6 +60,7 @@ class Sender:
         self._number = number
         self._now = now
         self._lanes: dict[Session, _Lane] = {}
+        self._unwritten: list[Callable[[], object]] = []
         self.writer: Writer | None = None
 
     def add(self, session: Session) -> None:
@@ -129,10 +132,14 @@ class Sender:
         _log.info(TEXT_QUEUED_AGAIN, text_id=token.text, status=error, link=session.settings.name)
         self._write(lambda: self._store.outbox.retry(token.text, error, self._now() + pause, self._now()))
 
-    def in_doubt(self, tokens: tuple[Hashable, ...]) -> None:
-        """These were sent, and will not be answered."""
-        for text in {token.text for token in tokens if isinstance(token, _Token)}:
-            self._write(partial(self._store.outbox.doubt, text, self._now()))
+    def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
+        """These were sent, and will not be answered: the connection has ended, or the centre only takes."""
+        bound = session.state is SessionState.BOUND
+        for text, attempt in {(token.text, token.attempts + 1) for token in tokens if isinstance(token, _Token)}:
+            if bound and attempt > _RESENDS:
+                self._write(partial(self._store.outbox.fail, text, "no response", self._now()))
+            else:
+                self._write(partial(self._store.outbox.doubt, text, attempt, self._now()))
 
     def lost(self, session: Session) -> None:
         """The connection has ended: what was claimed for it and not begun goes back to the queue."""
@@ -148,10 +155,16 @@ class Sender:
         lane = self._lanes[session]
         lane.waiting = deque(pair for pair in lane.waiting if pair[0].text != text)
 
+    def rewrite(self) -> None:
+        """Try again what could not be written while the disk was full: no text may stay `sending` for ever."""
+        unwritten, self._unwritten = self._unwritten, []
+        for job in unwritten:
+            self._write(job)
+
     def _write(self, job: Callable[[], object]) -> None:
+        def done(_result: object, error: Exception | None) -> None:
+            if isinstance(error, StoreError):
+                self._unwritten.append(job)
+
         if self.writer is not None:
-            self.writer.submit(job, _ignore)
-
-
-def _ignore(_result: object, _error: Exception | None) -> None:
-    """A status that could not be written is put right at the next start: the text is then in doubt."""
+            self.writer.submit(job, done)

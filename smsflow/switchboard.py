@@ -92,8 +92,8 @@ class Switchboard:
     def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
         self._sender.answered(session, token, status, message_id)
 
-    def in_doubt(self, _session: Session, tokens: tuple[Hashable, ...]) -> None:
-        self._sender.in_doubt(tokens)
+    def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
+        self._sender.in_doubt(session, tokens)
 
     def throttled(self, session: Session, status: int) -> None:
         _log.warning(SMPP_THROTTLED, link=session.settings.name, status=status_name(status))

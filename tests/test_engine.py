@@ -84,6 +84,18 @@ def test_child_that_does_not_live_after_all_ends_everything(quiet_world: World) 
     assert world.case(case).result == "stillbirth"
 
 
+def test_child_that_does_not_live_is_believed_whatever_else_differs(world: World) -> None:
+    """Another account, another way to write the moment: the correction still counts."""
+    case = world.birth(account="KZ86125KZT5004100100")
+    world.sent()
+
+    assert world.birth(alive=False, born_at="2026-11-18T03:00:00+00:00") == case
+    assert world.case(case).result == "stillbirth"
+    assert world.birth("b2", born_at="2026-11-18T08:00:00+05:00") == world.birth(
+        "b2", born_at="2026-11-18T03:00:00+00:00"
+    )
+
+
 def test_mother_without_a_phone_is_listed_for_the_service_centre(world: World) -> None:
     """Closed as no_phone, and flagged."""
     case = world.birth(msisdn=None)
@@ -178,6 +190,42 @@ def test_reply_delivered_again_on_another_link_changes_nothing(world: World) -> 
     assert world.reply("чепуха").reason == "delivered_again"
     assert world.sent() == []
     assert world.case(case).misread == 1
+
+
+def test_same_pdu_again_in_its_session_changes_nothing(world: World) -> None:
+    """The same sequence number and octets: the centre saw no response. No step, no hint, no undone correction."""
+    case = to_education(world)
+    world.reply("R 1 1 2 Ким Анна", sequence=700)
+    world.reply("R 1 1 2 Ким Айна", sequence=701)
+    before = world.case(case)
+    world.sent()
+
+    assert world.reply("R 1 1 2 Ким Анна", sequence=700).reason == "delivered_again"
+    assert world.case(case) == before
+    assert world.sent() == []
+
+
+def test_bare_answer_counts_only_for_a_question_that_has_gone_out(world: World) -> None:
+    """Twice the same digit at once: she cannot have read the second question yet."""
+    case = to_education(world)
+
+    assert world.reply("1").outcome == "answered"
+    assert world.reply("1").reason == "question_not_sent"
+    assert world.case(case).state == "office"
+    world.sent()
+    assert world.reply("1").outcome == "answered"
+
+
+def test_bare_answer_that_may_be_a_second_delivery_is_asked_for_in_full(world: World) -> None:
+    """The same digit on another link: a second delivery, or an answer to the next question. Nobody guesses."""
+    case = to_education(world)
+    world.reply("1")
+    world.sent()
+
+    world.session = "two"
+    assert world.reply("1").outcome == "not_understood"
+    assert world.sent() == ["hint form R 1 1 2 1 1"]
+    assert world.case(case).state == "office"
 
 
 def test_corrected_name_costs_nothing_else(world: World) -> None:
@@ -329,6 +377,32 @@ def test_stop_ends_everything_and_stays(world: World) -> None:
     world.reply("STOP")
     assert world.sent() == []
     assert world.case(third).result == "stopped"
+
+
+def test_stop_goes_with_her_to_another_number(world: World) -> None:
+    """She has said it, not her telephone."""
+    world.birth()
+    world.reply("STOP")
+    world.sent()
+    with world.store.transaction():
+        world.births.bind_citizen("950101200109", "77017654321", NOON, NOON)
+    case = world.birth("b2", msisdn=None)
+
+    assert world.case(case).result == "stopped"
+    assert world.sent() == []
+
+
+def test_stop_keeps_back_what_no_body_has_taken(world: World) -> None:
+    """An application that waits for a body, and a text that is tried again, do not go out after STOP."""
+    case = to_application(world)
+    world.body(case, "accepted", number="1")
+    (notice,) = world.sending()
+    world.reply("STOP")
+    with world.store.transaction():
+        world.store.outbox.retry(notice.id, "ESME_RTHROTTLED", world.now, world.now)
+
+    assert world.sent() == ["stopped"]
+    assert world.applications() == []
 
 
 def test_stop_drops_what_is_queued(quiet_world: World) -> None:
@@ -537,6 +611,42 @@ def test_number_that_changes_hands_suspends_its_cases(world: World) -> None:
     with world.store.transaction():
         world.engine.operate(case, "resume", world.now)
     assert world.sent() == ["greeting R 1 1 1 R 1 1 2"]
+
+
+def test_what_a_body_says_of_a_suspended_case_counts_when_it_is_resumed(world: World) -> None:
+    """Nothing goes out while a person has not looked, and nothing is lost; she is written to at her own number."""
+    case = to_application(world)
+    with world.store.transaction():
+        world.births.bind_citizen("950101200002", PHONE, NOON, NOON)
+        world.births.bind_citizen("950101200109", "77017654321", NOON, NOON)
+    assert world.body(case, "registered", place="x") == "held"
+    assert world.sent() == []
+
+    with world.store.transaction():
+        world.engine.operate(case, "resume", world.now)
+    assert world.case(case).result == "done"
+    assert world.sent()[0] == "registered x"
+    assert world.case(case).msisdn == "77017654321"
+
+
+def test_resumed_wait_for_a_body_has_its_term_again(world: World) -> None:
+    """A body that is late is flagged also after a suspension."""
+    case = to_application(world)
+    with world.store.transaction():
+        world.births.bind_citizen("950101200002", PHONE, NOON, NOON)
+        world.engine.operate(case, "resume", world.now)
+    world.wait(timedelta(days=6))
+
+    assert "body_is_late" in world.flags()
+
+
+def test_older_binding_of_a_number_changes_nothing(world: World) -> None:
+    """Nor does one that is older than the number's own: two citizens, sent out of order."""
+    with world.store.transaction():
+        world.births.bind_citizen("950101200109", PHONE, NOON, NOON)
+        world.births.bind_citizen("950101200002", PHONE, NOON - HOUR, NOON)
+
+        assert world.store.people.find_iin(PHONE) == "950101200109"
 
 
 def test_older_binding_changes_nothing(world: World) -> None:

@@ -17,6 +17,7 @@ from smsflow.engine import Engine
 from smsflow.library import Library
 from smsflow.replies import Handled, Replies
 from smsflow.store.arrivals import Inbound
+from smsflow.store.outbox import DueText, Taken
 from smsflow.store.people import Birth
 from smsflow.store.rows import read_event, read_opening
 from smsflow.store.store import Store, open_store
@@ -50,10 +51,10 @@ class World:
         with self.store.transaction():
             return self.births.record_birth(Birth(**(facts | changes)), self.now)  # type: ignore[arg-type]
 
-    def reply(self, text: str, phone: str = PHONE) -> Handled:
+    def reply(self, text: str, phone: str = PHONE, *, sequence: int = 0) -> Handled:
         self._sequence += 1
         inbound = Inbound(
-            self.now, "main", self.session, self._sequence, phone, "1414", 8,
+            self.now, "main", self.session, sequence or self._sequence, phone, "1414", 8,
             text.encode("utf-16-be"), text,
         )  # fmt: skip
         with self.store.transaction():
@@ -81,11 +82,18 @@ class World:
             self.engine.fire_timer(case, self.now)
         return bool(released or cases)
 
-    def sent(self) -> list[str]:
-        """The texts that may go out now, most urgent first; each is sent but once."""
+    def sending(self) -> list[DueText]:
+        """The texts that may go out now, most urgent first; nobody has taken them yet."""
         with self.store.transaction():
-            texts = self.store.outbox.claim("main", 1000, self.now)
-            return [text.text for text in texts]
+            return list(self.store.outbox.claim("main", 1000, self.now))
+
+    def sent(self) -> list[str]:
+        """The texts that go out now, most urgent first; a message centre takes them all."""
+        texts = self.sending()
+        with self.store.transaction():
+            for text in texts:
+                self.store.outbox.mark_segment(text.id, 0, 1, Taken("main", "", ""), self.now)
+        return [text.text for text in texts]
 
     def case(self, case: int) -> Conversation:
         conversation = self.store.load_case(case)

@@ -72,6 +72,7 @@ class Conversation:
     sealed: int = 0  # so many answers of the trail were sent to a body and cannot change any more
     back: Asked | None = None  # the last answer, where it led back and so fell out of the trail
     printed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    held: tuple[tuple[str, str, Mapping[str, str]], ...] = ()  # (id, event, data) of a body while suspended
     page: int = 0  # of a long list, 0 first
     wait: int = 0
     misread: int = 0  # replies in a row that were not understood

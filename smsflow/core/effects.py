@@ -22,6 +22,7 @@ class Outcome(Enum):
     NOT_UNDERSTOOD = "not_understood"
     STOPPED = "stopped"
     HELP = "help"
+    HELD = "held"  # an event of a body while the case is suspended; it counts when the case is resumed
     MOVED = "moved"  # anything but a reply that was carried out
     STALE = "stale"  # anything but a reply that came too late to matter
 
@@ -47,7 +48,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class DropTexts:
-    """Whatever is queued for this conversation and has not gone out must not go out."""
+    """Whatever is queued for this conversation must not go out: texts, and applications when the case is closed."""
 
 
 @dataclass(frozen=True, slots=True)

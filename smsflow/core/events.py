@@ -101,9 +101,11 @@ class Suspended:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A person has looked; the conversation goes on."""
+    """A person has looked; the conversation goes on, with `msisdn` where that is her number now."""
 
     at: datetime
+    opens_at: datetime
+    msisdn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

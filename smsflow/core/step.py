@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import assert_never
 
 from smsflow.core.answers import not_understood, take_answer
-from smsflow.core.conversation import Conversation, DueKind, Status
-from smsflow.core.dialog import Dialog, Reaction, Wait
+from smsflow.core.conversation import Conversation, Due, DueKind, Status
+from smsflow.core.dialog import Ask, Dialog, Reaction, Wait
 from smsflow.core.effects import DropTexts, Flag, Outcome, Step, Urgency
 from smsflow.core.events import (
     Answered,
@@ -55,7 +55,7 @@ def step(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
         case Suspended():
             return _suspended(conversation, event)
         case Resumed():
-            return _resumed(dialog, conversation, event.at)
+            return _resumed(dialog, conversation, event)
         case Ended():
             return _ended(conversation, event)
         case _:
@@ -119,8 +119,11 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
 def _body_answered(dialog: Dialog, conversation: Conversation, event: BodyAnswered) -> Step:
     state = dialog.states.get(conversation.state)
     reaction = state.on.get(event.name) if isinstance(state, Wait) else None
-    if reaction is None or conversation.status is not Status.OPEN:
+    if reaction is None or conversation.status is Status.CLOSED:
         return Step(conversation, (), Outcome.STALE)
+    if conversation.status is Status.SUSPENDED:  # nothing may go out now, and nothing may be lost
+        said = (event.id, event.name, event.data)
+        return Step(replace(conversation, held=(*conversation.held, said)), (), Outcome.HELD)
     move = Move(dialog, conversation, event.at, event.opens_at, Urgency.NOTICE)
     move.now = replace(conversation, facts={**conversation.facts, **event.data}, misread=0)
     return _react(move, reaction, event.name)
@@ -141,15 +144,26 @@ def _suspended(conversation: Conversation, event: Suspended) -> Step:
     return Step(paused, (DropTexts(), Flag(event.reason)), Outcome.MOVED)
 
 
-def _resumed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
+def _resumed(dialog: Dialog, conversation: Conversation, event: Resumed) -> Step:
+    """Go on: the open question is asked again, a wait for a body goes on, and what it said meanwhile counts."""
     if conversation.status is not Status.SUSPENDED:
         return Step(conversation, (), Outcome.STALE)
-    move = answering(dialog, replace(conversation, status=Status.OPEN), at)
-    ask = question_of(dialog, move.now)
-    if ask:
-        move.stand_at(ask.name)
-        move.ask(ask)
-    return move.done(Outcome.MOVED)
+    msisdn = event.msisdn or conversation.msisdn
+    resumed = replace(conversation, status=Status.OPEN, msisdn=msisdn, held=())
+    move = answering(dialog, resumed, event.at)
+    state = dialog.states[conversation.state]
+    if isinstance(state, Ask):
+        move.stand_at(state.name)
+        move.ask(state)
+    elif isinstance(state, Wait) and state.late:
+        move.now = replace(resumed, due=Due(DueKind.LATE, state.late.after(event.at)))
+    done = move.done(Outcome.MOVED)
+    for event_id, name, data in conversation.held:
+        said = _body_answered(
+            dialog, done.conversation, BodyAnswered(event.at, event.opens_at, event_id, name, data)
+        )
+        done = replace(done, conversation=said.conversation, effects=(*done.effects, *said.effects))
+    return done
 
 
 def _ended(conversation: Conversation, event: Ended) -> Step:

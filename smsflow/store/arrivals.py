@@ -68,17 +68,18 @@ class Arrivals:
             ),
         )  # fmt: skip
 
-    def find_earlier_delivery(self, inbound: Inbound, since: datetime) -> bool:
-        """Whether the same text from the same phone has come since then in another session.
+    def is_delivered_again(self, inbound: Inbound, since: datetime) -> bool:
+        """Whether the same text from the same phone has come since then, and a message centre delivers it again.
 
-        A message centre that saw no response delivers again: on a new connection, on another link. A mother
-        who writes the same again does so in the same session.
+        A centre that saw no response does so with the same sequence number, on a new connection, or on
+        another link. A mother who writes the same again comes in the same session with a number of its own.
         """
-        rows = self._execute(
-            "SELECT raw, session FROM inbound WHERE msisdn = ? AND at >= ? ORDER BY id DESC LIMIT 8",
-            (inbound.msisdn, utc(since)),
-        )
-        return any(raw == inbound.raw and session != inbound.session for raw, session in rows.fetchall())
+        row = self._execute(
+            "SELECT 1 FROM inbound WHERE msisdn = ? AND at >= ? AND raw = ? AND (session <> ? OR sequence = ?)"
+            " LIMIT 1",
+            (inbound.msisdn, utc(since), inbound.raw, inbound.session, inbound.sequence),
+        ).fetchone()
+        return row is not None
 
     def add_part(self, part: Part) -> tuple[Part, ...]:
         """Store a part of a long text; all of its parts in order when it is complete, else none."""

@@ -38,6 +38,9 @@ class Taken:
     key: str
 
 
+_NEVER = -1  # a wait that no conversation is in
+
+
 class Outbox:
     """The texts. `flag` asks a person to look at a case."""
 
@@ -128,11 +131,12 @@ class Outbox:
             (status, error, utc(not_before), utc(now), outbox),
         )
 
-    def doubt(self, outbox: int, now: datetime) -> None:
-        """The response never came: it is sent again, marked as in doubt."""
+    def doubt(self, outbox: int, attempt: int, now: datetime) -> None:
+        """The response to this attempt never came: it is sent again, marked as in doubt."""
         self._execute(
-            "UPDATE outbox SET status='queued', in_doubt=1, changed_at=? WHERE id=? AND status='sending'",
-            (utc(now), outbox),
+            "UPDATE outbox SET status='queued', in_doubt=1, changed_at=?"
+            " WHERE id=? AND status='sending' AND attempts=?",
+            (utc(now), outbox, attempt),
         )
 
     def doubt_all(self, now: datetime) -> int:
@@ -173,8 +177,17 @@ class Outbox:
     def _mark(self, text: int, status: str, now: datetime) -> None:
         self._execute("UPDATE outbox SET status=?, changed_at=? WHERE id=?", (status, utc(now), text))
 
+    def is_waiting(self, case: int, wait: int) -> bool:
+        """Whether a text of this wait has not been taken by any message centre yet."""
+        row = self._execute(
+            "SELECT 1 FROM outbox WHERE conversation=? AND wait=? AND status IN ('held', 'queued', 'sending')",
+            (case, wait),
+        ).fetchone()
+        return row is not None
+
     def drop(self, case: int, at: datetime) -> None:
-        """What has not gone out for a case must not go out."""
+        """What has not gone out for a case must not go out; what is on its way must not be tried again."""
+        self._execute("UPDATE outbox SET wait=? WHERE conversation=? AND status='sending'", (_NEVER, case))
         self._execute(
             "UPDATE outbox SET status='dropped', changed_at=?"
             " WHERE conversation=? AND status IN ('queued', 'held')",

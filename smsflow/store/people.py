@@ -87,18 +87,24 @@ class People:
         row = self._execute("SELECT bound_at FROM citizen WHERE iin = ?", (iin,)).fetchone()
         return read_time(row[0], self._zone) if row else None
 
-    def is_stopped(self, msisdn: str) -> bool:
-        """Whether the owner of the number has said STOP."""
-        row = self._execute("SELECT stopped_at FROM phone WHERE msisdn = ?", (msisdn,)).fetchone()
-        return bool(row and row[0])
+    def is_stopped(self, msisdn: str, iin: str = "") -> bool:
+        """Whether the owner of the number, or the citizen by whatever number, has said STOP."""
+        row = self._execute(
+            "SELECT 1 FROM phone WHERE msisdn = ? AND stopped_at IS NOT NULL"
+            " UNION ALL SELECT 1 FROM stopped WHERE iin = ?",
+            (msisdn, iin),
+        ).fetchone()
+        return row is not None
 
-    def mark_stopped(self, msisdn: str, at: datetime) -> None:
-        """Remember that the owner of the number has said STOP."""
+    def mark_stopped(self, msisdn: str, iins: frozenset[str], at: datetime) -> None:
+        """Remember that the owner of the number, known as `iins`, has said STOP."""
         self._execute(
             "INSERT INTO phone (msisdn, stopped_at) VALUES (?, ?)"
             " ON CONFLICT (msisdn) DO UPDATE SET stopped_at = coalesce(stopped_at, excluded.stopped_at)",
             (msisdn, utc(at)),
         )
+        for iin in sorted(iins):
+            self._execute("INSERT OR IGNORE INTO stopped (iin, at) VALUES (?, ?)", (iin, utc(at)))
 
     def may_explain(self, msisdn: str, at: datetime) -> bool:
         """Whether the number has had no explanation for a day; marks that it gets one now."""

@@ -12,6 +12,7 @@ __all__ = ["PERSONAL", "migrations"]
 PERSONAL = {
     "citizen": ("iin", "msisdn"),
     "phone": ("msisdn",),
+    "stopped": ("iin",),
     "birth": ("mother_iin", "msisdn", "account"),
     "conversation": ("msisdn", "body"),
     "journal": ("event",),
@@ -41,6 +42,9 @@ CREATE UNIQUE INDEX citizen_msisdn ON citizen (msisdn);
 -- what is known of a number beside its cases
 CREATE TABLE phone (
     msisdn TEXT PRIMARY KEY, stopped_at TEXT, explained_at TEXT) WITHOUT ROWID;
+
+-- who has said STOP: it goes with her to another number
+CREATE TABLE stopped (iin TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE birth (
     birth_id TEXT PRIMARY KEY, mother_iin TEXT NOT NULL, msisdn TEXT, born_at TEXT NOT NULL,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -98,13 +98,16 @@ class Store:
         self._execute = connection.execute
         self._lock = lock
         self._zone = zone
+        self._then: list[Callable[[], object]] = []
+        self.on_flag: Callable[[int | None, str], object] = lambda *_: None  # told of each that is on the disk
         self.outbox = Outbox(connection, self.add_flag)
         self.people = People(connection, zone)
         self.arrivals = Arrivals(connection, zone)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, close, and let go of the lock."""
-        self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.Error):  # a full disk: the log is folded in at the next start
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
         self._lock.close()
 
@@ -114,6 +117,7 @@ class Store:
 
         Raises: StoreError when the disk or the file does not take it.
         """
+        self._then.clear()
         try:
             self._execute("BEGIN IMMEDIATE")
             try:
@@ -125,15 +129,23 @@ class Store:
                 raise
         except sqlite3.Error as error:
             raise StoreError(f"the store did not take it: {error}") from error
+        for tell in self._then:
+            tell()
+
+    def after_commit(self, tell: Callable[[], object]) -> None:
+        """Call `tell` when what is being written is on the disk; never, when it is rolled back."""
+        self._then.append(tell)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """All that is written inside is kept, or none of it, within the transaction. Raises: StoreError."""
+        told = len(self._then)
         try:
             self._execute("SAVEPOINT job")
             try:
                 yield
             except BaseException:
+                del self._then[told:]
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK TO job")
                     self._execute("RELEASE job")
@@ -248,6 +260,11 @@ class Store:
                 self.outbox.add(conversation.case, conversation.msisdn, effect, wait, at)
             case DropTexts():
                 self.outbox.drop(conversation.case, at)
+                if conversation.status is Status.CLOSED:
+                    self._execute(
+                        "UPDATE application SET status='dropped' WHERE conversation=? AND status='queued'",
+                        (conversation.case,),
+                    )
             case Apply():
                 self._execute(
                     "INSERT INTO application (conversation, kind, data, status, next_at, created_at)"
@@ -261,11 +278,17 @@ class Store:
 
     def add_flag(self, case: int | None, reason: str, at: datetime) -> None:
         """Ask a person to look, once until it is cleared."""
-        self._execute(
+        cursor = self._execute(
             "INSERT INTO flag (conversation, reason, at) SELECT ?, ?, ? WHERE NOT EXISTS"
             " (SELECT 1 FROM flag WHERE conversation IS ? AND reason = ? AND cleared_at IS NULL)",
             (case, reason, utc(at), case, reason),
         )
+        if cursor.rowcount:
+            self.after_commit(lambda: self.on_flag(case, reason))
+
+    def clear_flags(self, case: int, at: datetime) -> None:
+        """A person has looked at a case."""
+        self._execute("UPDATE flag SET cleared_at=? WHERE conversation=? AND cleared_at IS NULL", (utc(at), case))
 
     def used_dialog(self, revision: str) -> Mapping[str, str] | None:
         """The files of a revision that was ever used, None when it is not known."""

@@ -85,7 +85,7 @@ def an_event(random: Random, dialog: Dialog, conversation: Conversation, at: dat
         name = random.choice(sorted(dialog.events))
         return BodyAnswered(at, at, "e", name, {"place": "x" * 90, "number": "7", "date": "2026-11-20"})
     if kind == "other":
-        others = [HelpAsked(at), Suspended(at, "x"), Resumed(at), Began(at, at), Stopped(at), Ended(at, "x")]
+        others = [HelpAsked(at), Suspended(at, "x"), Resumed(at, at), Began(at, at), Stopped(at), Ended(at, "x")]
         return random.choice(others)
     text = "".join(random.choice("R 12349РйА\n") for _ in range(random.randrange(12)))
     return as_event(dialog, conversation, text, at)

@@ -109,7 +109,7 @@ def test_case_that_has_moved_on_is_not_overwritten(tmp_path: Path) -> None:
         step = Step(world.case(stale.case), (), Outcome.MOVED)
 
         with pytest.raises(StaleConversation, match="has moved on"), world.store.transaction():
-            world.store.record(stale, Resumed(NOON), step)
+            world.store.record(stale, Resumed(NOON, NOON), step)
 
 
 def test_personal_columns_exist() -> None:
@@ -163,12 +163,15 @@ def test_earlier_delivery_is_known_by_its_octets_and_session(tmp_path: Path) -> 
         first = Inbound(NOON, "main", "one", 1, PHONE, "1414", 8, b"\0R", "R")
         world.store.arrivals.add_inbound(first, case=None, outcome="not_understood")
 
-        def is_known(session: str, raw: bytes = b"\0R", phone: str = PHONE, minutes: int = 10) -> bool:
-            again = Inbound(NOON, "main", session, 1, phone, "1414", 8, raw, "R")
-            return world.store.arrivals.find_earlier_delivery(again, NOON + timedelta(minutes=1 - minutes))
+        def is_known(
+            session: str, raw: bytes = b"\0R", phone: str = PHONE, minutes: int = 10, sequence: int = 2
+        ) -> bool:
+            again = Inbound(NOON, "main", session, sequence, phone, "1414", 8, raw, "R")
+            return world.store.arrivals.is_delivered_again(again, NOON + timedelta(minutes=1 - minutes))
 
         assert is_known("two")
         assert not is_known("one")
+        assert is_known("one", sequence=1)
         assert not is_known("two", raw=b"\0S")
         assert not is_known("two", phone="77017654321")
         assert not is_known("two", minutes=0)
@@ -191,7 +194,7 @@ def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Pa
     with a_world(tmp_path) as world:
         world.birth()
         seen = [status(world)]
-        world.sent()
+        world.sending()
         seen.append(status(world))
         with world.store.transaction():
             world.store.outbox.mark_segment(1, 0, 2, taken("A1"), NOON)
@@ -218,7 +221,7 @@ def test_text_in_doubt_is_sent_again_and_marked(tmp_path: Path) -> None:
     """After a crash, what was being sent goes out again; what was accepted does not."""
     with a_world(tmp_path) as world:
         world.birth()
-        world.sent()
+        world.sending()
         with world.store.transaction():
             assert world.store.outbox.doubt_all(NOON) == 1
             again = world.store.outbox.claim("main", 10, NOON)
@@ -245,7 +248,7 @@ def test_text_that_is_refused_for_good_is_flagged(tmp_path: Path) -> None:
     """A person must look; it is not tried again."""
     with a_world(tmp_path) as world:
         world.birth()
-        world.sent()
+        world.sending()
         with world.store.transaction():
             world.store.outbox.fail(1, "ESME_RINVDSTADR", NOON)
 
@@ -258,7 +261,7 @@ def test_text_that_was_refused_for_now_waits(tmp_path: Path) -> None:
     """It is held until its time, then queued again."""
     with a_world(tmp_path) as world:
         world.birth()
-        world.sent()
+        world.sending()
         with world.store.transaction():
             world.store.outbox.retry(1, "ESME_RSYSERR", NOON + timedelta(minutes=1), NOON)
         assert world.sent() == []
