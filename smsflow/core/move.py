@@ -119,10 +119,14 @@ def next_due(ask: Ask, conversation: Conversation, reminded_at: datetime | None 
 
 
 def _content(dialog: Dialog, conversation: Conversation, wait: Wait) -> dict[str, str]:
-    """What the application carries: the answers named, each choice also in words, and facts of the birth."""
+    """What the application carries: the answers named, each choice also in words, and facts of the birth.
+
+    What is not known is left out: a body reads "" as an answer.
+    """
     content: dict[str, str] = {}
     for name in wait.content:
-        content[name] = conversation.known(name)
+        if conversation.known(name):
+            content[name] = conversation.known(name)
         option = chosen(dialog, conversation, name)
         if option:
             content[f"{name}_text"] = option.label[dialog.languages[0]]
