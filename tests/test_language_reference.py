@@ -12,7 +12,7 @@ from small import small_files
 
 from smsflow.core import forms
 from smsflow.core.check import CODES
-from smsflow.core.dialog import KNOWN_RULES, REQUIRED_TEXTS, Rung, Scheme
+from smsflow.core.dialog import KNOWN_FACTS, KNOWN_RULES, REQUIRED_TEXTS, Rung, Scheme
 from smsflow.core.durations import parse_duration
 from smsflow.core.longest import OF_QUESTION
 from smsflow.core.reader import read_dialogs
@@ -47,6 +47,13 @@ def test_every_kind_of_question_stands_in_the_reference(kind):
 def test_every_rule_stands_in_the_reference(rule):
     """With a number where it takes one."""
     assert f"| `{rule.replace('N', '4')}` |" in REFERENCE
+
+
+@pytest.mark.parametrize("fact", KNOWN_FACTS)
+def test_every_fact_stands_in_the_reference(fact):
+    """In the table of what is known."""
+    table = REFERENCE.partition("| fact |")[2].partition("\n\n")[0]
+    assert f"`{fact}`" in table
 
 
 @pytest.mark.parametrize("name", sorted({*OF_QUESTION, *LONGEST}))

@@ -6,14 +6,14 @@ its place in the file, and what to do about it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 
-from smsflow.core.dialog import MORE, REQUIRED_TEXTS, Ask, Dialog, End, Scheme, State, Texts, Wait
+from smsflow.core.dialog import KNOWN_FACTS, MORE, REQUIRED_TEXTS, Ask, Dialog, End, Scheme, State, Texts, Wait
 from smsflow.core.document import Document, Path, read_document
 from smsflow.core.errors import Finding
-from smsflow.core.longest import OF_QUESTION, LongText, longest_texts, said_texts
+from smsflow.core.longest import OF_QUESTION, LongText, longest_texts, said_texts, unheard_texts
 from smsflow.core.reply import Kind
 from smsflow.core.text import LONGEST, Placeholder
 
@@ -23,13 +23,14 @@ CODES = {
     "unreachable": "no way leads to this state",
     "dead_end": "no way leads from this state to an end",
     "endless": "questions that pass a mother without a list on to each other, round and round",
-    "ambiguous": "two questions for words under one address: nobody could tell which one a reply answers",
+    "ambiguous": "nobody could tell which question a reply answers",
     "no_address": "a question that does not say how to reply",
     "no_such_reply": "a text prints a reply that the question does not take",
     "unknown_placeholder": "a placeholder that has no value here",
     "differs": "a placeholder that stands in one language and not in another",
     "too_long": "a text that takes too many SMS with everything filled in at its longest",
     "unconfirmed": "an account or an application that she has not seen before it goes",
+    "unknown_name": "`with` or `of` names what no question saves, and what is no known fact",
     "never_late": "a body may forget this application, and nobody is told",
 }
 """Every code, and what it stands for."""
@@ -62,8 +63,11 @@ class Flaw:
         return f"{place}: {self.severity.value} {self.code}: {trail}{self.finding.problem}; {self.fix}"
 
 
-def check_dialog(dialog: Dialog) -> tuple[Flaw, ...]:
-    """Everything that is wrong with `dialog`, in the order of its files; empty when it is right."""
+def check_dialog(dialog: Dialog, beside: Sequence[Dialog] = ()) -> tuple[Flaw, ...]:
+    """Everything that is wrong with `dialog`, in the order of its files; empty when it is right.
+
+    `beside` are the dialogs of its folder: one that begins this one leaves its answers to it.
+    """
     look = _Look(dialog)
     found = (
         *_find_lost_states(look),
@@ -71,6 +75,7 @@ def check_dialog(dialog: Dialog) -> tuple[Flaw, ...]:
         *_find_ambiguous(look),
         *_find_unconfirmed(look),
         *_find_never_late(look),
+        *_find_unknown_names(look, beside),
         *_find_bad_placeholders(look),
         *_find_silent_questions(look),
         *_find_too_long(look),
@@ -162,11 +167,21 @@ def _find_ambiguous(look: _Look) -> Iterator[Flaw]:
     if look.dialog.scheme is Scheme.FIXED:
         return
     for ask in look.dialog.questions():
+        if ask.length[0] != ask.length[1] and (follower := _next_question(look.dialog, ask)):
+            problem = f"digits of no fixed number: nobody could tell where they end and {follower} begins"
+            fix = "write one number, such as `length: 4`, or `replies: fixed`"
+            yield look.flaw(Severity.ERROR, "ambiguous", (*_state(ask.name), "length"), problem, fix)
         if ask.kind in _TYPED:
             for other in sorted(_same_address(look.dialog, ask), key=lambda other: other.name):
                 problem = f"shares its address with {ask.name}, and both take words"
                 fix = "ask a choice in between, such as a confirmation, or write `replies: fixed`"
                 yield look.flaw(Severity.ERROR, "ambiguous", _state(other.name), problem, fix)
+
+
+def _next_question(dialog: Dialog, ask: Ask) -> str:
+    """A question that comes after `ask`, "" when none does."""
+    after = _closure((branch.to for branch in ask.then), _ways(dialog))
+    return next((other.name for other in dialog.questions() if other.name in after - {ask.name}), "")
 
 
 def _same_address(dialog: Dialog, ask: Ask) -> list[Ask]:
@@ -225,6 +240,40 @@ def _find_never_late(look: _Look) -> Iterator[Flaw]:
             yield look.flaw(Severity.WARNING, "never_late", _state(state.name), problem, fix)
 
 
+def _find_unknown_names(look: _Look, beside: Sequence[Dialog]) -> Iterator[Flaw]:
+    known = {*KNOWN_FACTS, *_answers(look.dialog)}
+    known |= {name for dialog in _beginners(look.dialog, beside) for name in _left_behind(dialog)}
+    fix = f"known here: {', '.join(sorted(known))}"
+    for state in look.dialog.states.values():
+        if isinstance(state, Wait):
+            named = [((*_state(state.name), "with", index), name) for index, name in enumerate(state.content)]
+        else:
+            named = [((*_state(state.name), "of"), state.of)] if isinstance(state, Ask) and state.of else []
+        for path, name in named:
+            if name not in known:
+                problem = f"{name} is saved by no question, and is no known fact"
+                yield look.flaw(Severity.ERROR, "unknown_name", path, problem, fix)
+
+
+def _answers(dialog: Dialog) -> set[str]:
+    return {ask.save for ask in dialog.questions()}
+
+
+def _left_behind(dialog: Dialog) -> set[str]:
+    """What the dialogs that `dialog` begins know from it: its answers, and choices also in words."""
+    return _answers(dialog) | {f"{ask.save}_text" for ask in dialog.questions() if ask.options}
+
+
+def _beginners(dialog: Dialog, beside: Sequence[Dialog]) -> list[Dialog]:
+    """The dialogs that begin `dialog`, or one that begins it, and so on."""
+    by_name = {other.name: other for other in beside}
+    back: dict[str, set[str]] = {name: set() for name in (*by_name, dialog.name)}
+    for other in beside:
+        for name in other.begins & back.keys():
+            back[name].add(other.name)
+    return [by_name[name] for name in _closure(back[dialog.name], back)]
+
+
 # --- texts ------------------------------------------------------------------------------------------
 
 
@@ -232,7 +281,7 @@ def _texts(look: _Look) -> Iterator[tuple[Path, Texts, Ask | None]]:
     """Every text of the dialog with its place, and its question where it is one."""
     for ask in look.dialog.questions():
         yield look.path_of(ask), ask.text, ask
-    used = said_texts(look.dialog) | set(REQUIRED_TEXTS)
+    used = said_texts(look.dialog) | set(REQUIRED_TEXTS) | unheard_texts(look.dialog).keys()
     for name, texts in look.dialog.texts.items():
         if name in used:
             yield ("texts", name), texts, None
@@ -248,12 +297,16 @@ def _names(template: Iterable[str | Placeholder]) -> set[str]:
 
 def _find_bad_placeholders(look: _Look) -> Iterator[Flaw]:
     silent = said_texts(look.dialog) | _OF_NO_QUESTION
+    unheard = unheard_texts(look.dialog)
+    silent |= {name for name, base in unheard.items() if base in silent}
+    before = _codes_before(look.dialog)
     for path, texts, ask in _texts(look):
+        codes = _codes(ask) if ask else before if path[1] in unheard else frozenset[str]()
         everywhere = set.intersection(*(_placeholders(template) for template in texts.values()))
         for language, template in texts.items():
             for placeholder in sorted(_placeholders(template), key=str):
                 where = look.in_language(path, language)
-                yield from _judge(look, where, placeholder, ask, is_silent=path[1] in silent)
+                yield from _judge(look, where, placeholder, codes, is_silent=path[1] in silent)
                 if placeholder not in everywhere:
                     problem = f"{placeholder} does not stand in every language"
                     fix = "say the same in each language"
@@ -261,9 +314,9 @@ def _find_bad_placeholders(look: _Look) -> Iterator[Flaw]:
 
 
 def _judge(
-    look: _Look, path: Path, placeholder: Placeholder, ask: Ask | None, *, is_silent: bool
+    look: _Look, path: Path, placeholder: Placeholder, codes: Set[str], *, is_silent: bool
 ) -> Iterator[Flaw]:
-    """What is wrong with one placeholder in one text."""
+    """What is wrong with one placeholder in one text, which may print replies with these `codes`."""
     name, argument = placeholder.name, placeholder.argument
     answers = {
         question.save: question.kind for question in look.dialog.questions() if question.kind is not Kind.IBAN
@@ -272,16 +325,23 @@ def _judge(
     if name not in known or (argument and name != "reply"):
         fix = f"known here: {', '.join(f'{{{name}}}' for name in sorted(known))}"
         yield look.flaw(Severity.ERROR, "unknown_placeholder", path, f"{placeholder} has no value here", fix)
-    elif argument and (ask is None or argument not in _codes(ask)):
-        takes = ", ".join(sorted(_codes(ask))) if ask else "whatever its question takes: write {reply} or {example}"
+    elif argument and argument not in codes:
+        takes = ", ".join(sorted(codes)) or "whatever its question takes: write {reply} or {example}"
         problem = f"{placeholder} prints a reply that is not taken"
         yield look.flaw(Severity.ERROR, "no_such_reply", path, problem, f"the codes are {takes}")
 
 
-def _codes(ask: Ask) -> set[str]:
+def _codes(ask: Ask) -> frozenset[str]:
     groups = ask.options.groups.values() if ask.options else ()
     codes = {option.code for group in groups for option in group}
-    return codes | ({MORE} if ask.other else set())
+    return frozenset(codes | ({MORE} if ask.other else set()))
+
+
+def _codes_before(dialog: Dialog) -> frozenset[str]:
+    """Codes that a text may print while she has not chosen a language: one for all questions that are open then."""
+    states = dialog.unheard_states()
+    asked = [_codes(ask) if ask.sets_language else frozenset() for ask in dialog.questions() if ask.name in states]
+    return frozenset.intersection(*asked) if asked else frozenset()
 
 
 def _find_silent_questions(look: _Look) -> Iterator[Flaw]:

@@ -14,6 +14,7 @@ from smsflow.core.reply import Kind
 from smsflow.core.text import Template
 
 __all__ = [
+    "KNOWN_FACTS",
     "KNOWN_RULES",
     "MORE",
     "PAGE",
@@ -58,6 +59,27 @@ REQUIRED_TEXTS = {
     "other": "the label of the way out of a list",
 }
 """Texts that every dialog has, its own or from texts.yaml, and when they are sent."""
+
+
+KNOWN_FACTS = {
+    "birth_id": "from the record of the birth",
+    "mother_iin": "from the record of the birth",
+    "born_at": "from the record of the birth",
+    "sex": "from the record of the birth",
+    "birth_order": "from the record of the birth",
+    "account": "from the record of the birth, or her answer",
+    "address_kato": "from the record of the birth",
+    "language": "her choice",
+    "child_name": "her answer in the registration",
+    "child_iin": "from a body",
+    "number": "from a body",
+    "place": "from a body",
+    "reason": "from a body",
+    "locality": "from a body",
+    "date": "from a body",
+    "amount": "from a body",
+}
+"""What `with` and `of` may name beside the answers of the dialog, and where it comes from."""
 
 
 class Scheme(Enum):
@@ -219,6 +241,40 @@ class Dialog:
         return (state for state in self.states.values() if isinstance(state, Ask))
 
     @property
+    def begins(self) -> frozenset[str]:
+        """The dialogs that this one may begin."""
+        begun: set[str] = set()
+        for state in self.states.values():
+            if isinstance(state, End):
+                begun.update(state.begin)
+            elif isinstance(state, Wait):
+                begun.update(*(reaction.begin for reaction in state.on.values()))
+        return frozenset(begun)
+
+    @property
+    def asks_language(self) -> bool:
+        """Whether any question asks for her language."""
+        return any(ask.sets_language for ask in self.questions())
+
+    def unheard_states(self) -> frozenset[str]:
+        """The states in which she may not have chosen a language yet; none when the dialog never asks for it."""
+        reached: set[str] = set()
+        waiting = _unheard_ways(self.begin) if self.asks_language else []
+        while waiting:
+            name = waiting.pop()
+            if name in reached:
+                continue
+            reached.add(name)
+            state = self.states[name]
+            if isinstance(state, Ask) and state.sets_language:
+                waiting += filter(None, (state.other, state.silence.then))
+            elif isinstance(state, Ask):
+                waiting += filter(None, (*_unheard_ways(state.then), state.other, state.silence.then))
+            else:
+                waiting += self.destinations(state)
+        return frozenset(reached)
+
+    @property
     def events(self) -> frozenset[str]:
         """The events of bodies that any state waits for."""
         waits = (state for state in self.states.values() if isinstance(state, Wait))
@@ -231,3 +287,7 @@ class Dialog:
             yield from filter(None, (state.other, state.silence.then))
         elif isinstance(state, Wait):
             yield from (reaction.then for reaction in state.on.values() if reaction.then)
+
+
+def _unheard_ways(branches: tuple[Branch, ...]) -> list[str]:
+    return [branch.to for branch in branches if branch.rule != Rule("language known")]

@@ -5,13 +5,14 @@ So an editor knows how many SMS a text can take before any mother gets it. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from smsflow.core.dialog import (
     MORE,
     PAGE,
     REQUIRED_TEXTS,
+    UNHEARD,
     Ask,
     Branch,
     Dialog,
@@ -27,7 +28,7 @@ from smsflow.core.questions import has_more, page_of, print_reply
 from smsflow.core.reply import TEXT_MAX, Kind
 from smsflow.core.text import LONGEST, fill
 
-__all__ = ["OF_QUESTION", "LongText", "address_lengths", "longest_texts", "said_texts"]
+__all__ = ["OF_QUESTION", "LongText", "address_lengths", "longest_texts", "said_texts", "unheard_texts"]
 
 OF_QUESTION = frozenset({"reply", "options", "example", "deadline"})
 """Placeholders that mean something only while a question is open."""
@@ -80,17 +81,29 @@ def longest_texts(dialog: Dialog) -> tuple[LongText, ...]:
         for language in ask.text
     ]
     used = said_texts(dialog) | set(REQUIRED_TEXTS)
+    before = [scene for name in scenes.keys() & dialog.unheard_states() for scene in scenes[name]]
+    unheard = unheard_texts(dialog)
     for name, texts in dialog.texts.items():
-        if name not in used:
+        if name not in used | unheard.keys():
             continue  # shared, and other dialogs use it
-        found += [_longest(dialog, name, texts, language, everywhere, "") for language in texts]
+        shown = before if name in unheard else everywhere
+        found += [_longest(dialog, name, texts, language, shown, "") for language in texts]
     return tuple(found)
 
 
-def said_texts(dialog: Dialog) -> set[str]:
-    """Names of the texts that go out with `say` on the way, while no question is open."""
+def unheard_texts(dialog: Dialog) -> dict[str, str]:
+    """The texts for her who has not chosen a language, where they can occur: `stopped_unheard` → `stopped`."""
+    states = dialog.unheard_states()
+    names = said_texts(dialog, states) | set(REQUIRED_TEXTS) if states else set()
+    return {f"{name}{UNHEARD}": name for name in names if f"{name}{UNHEARD}" in dialog.texts}
+
+
+def said_texts(dialog: Dialog, states: Container[str] | None = None) -> set[str]:
+    """Names of the texts that go out with `say` on the way (in `states`), while no question is open."""
     said: set[str] = set()
     for state in dialog.states.values():
+        if states is not None and state.name not in states:
+            continue
         if isinstance(state, Wait):
             said |= {state.say, *(reaction.say for reaction in state.on.values())}
         elif isinstance(state, End):

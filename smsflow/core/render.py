@@ -25,9 +25,10 @@ __all__ = ["example_of", "find_text", "open_address", "render", "shown_options"]
 
 
 def find_text(dialog: Dialog, conversation: Conversation, name: str) -> Texts:
-    """The text called `name`; for her who has not chosen a language `name_unheard`, where there is one."""
-    unheard = None if conversation.known("language") else dialog.texts.get(f"{name}{UNHEARD}")
-    return unheard or dialog.texts[name]
+    """The text called `name`; in a dialog that asks for the language, `name_unheard` until she has chosen one."""
+    if dialog.asks_language and not conversation.known("language"):
+        return dialog.texts.get(f"{name}{UNHEARD}") or dialog.texts[name]
+    return dialog.texts[name]
 
 
 def render(dialog: Dialog, conversation: Conversation, texts: Texts, at: datetime) -> str:

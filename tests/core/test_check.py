@@ -50,6 +50,7 @@ BROKEN = {
     "differs": [("Готово: {colour}", "Готово")],
     "too_long": [("Аты {reply}", "Аты " * 33 + "{reply}")],
     "unconfirmed": [("    then: check\n", "    then: apply\n"), ("then: {yes: apply", "then: {yes: done")],
+    "unknown_name": [("with: [name, colour]", "with: [name, color]")],
     "never_late": [("    late: 3 working days\n", "")],
 }
 
@@ -95,6 +96,7 @@ def test_flaw_is_found_in_its_place(code):
         ("differs", "Дайын"),
         ("too_long", "Аты"),
         ("unconfirmed", "then: apply"),
+        ("unknown_name", "with: [name, color]"),
         ("never_late", "apply:"),
     ],
 )
@@ -245,3 +247,92 @@ def test_a_dialog_with_too_many_ways_is_measured_on_the_safe_side():
     dialog = small_dialog(("  done: {end: done}\n", states + "  done: {end: done}\n"), ("begin: name", "begin: q0"))
 
     assert set(address_lengths(dialog).values()) == {2 + 24 + 2}
+
+
+PIN = ("    then: colour\n", "    then: pin\n")
+
+
+def _pin(length, then="colour"):
+    """A question for digits, in front of `colour`."""
+    pin = f'  pin:\n    ask: digits\n    length: {length}\n    text: "{{reply}}"\n    then: {then}\n  colour:\n'
+    return ("  colour:\n", pin)
+
+
+def test_digits_of_no_fixed_number_are_ambiguous_with_what_follows():
+    """R 1 1 1234 5: five digits, or four and an answer? Nobody could tell."""
+    flaws = [flaw for flaw in check_dialog(small_dialog(PIN, _pin("4-6"))) if flaw.code == "ambiguous"]
+
+    assert [flaw.finding.trail for flaw in flaws] == ["states → pin → length"]
+    assert flaws[0].severity is Severity.ERROR
+
+
+def test_digits_of_a_fixed_number_are_not_ambiguous():
+    """Neither are those that nothing follows, nor those under an address of their own."""
+    numbered = ("service: 1\n", "service: 1\nreplies: fixed\n")
+
+    for changes in ([_pin("4")], [_pin("4-6", "done")], [_pin("4-6"), numbered]):
+        assert "ambiguous" not in {code for _, code in _found(small_dialog(PIN, *changes))}
+
+
+def test_with_may_name_facts_and_answers_of_the_dialog_that_begins_this_one():
+    """All that was known there is known here, choices also in words."""
+    named = ("with: [name, colour]", "with: [birth_id, name, tint, tint_text]")
+    dialog = small_dialog(named)
+    parent = small_dialog(
+        ("dialog: small", "dialog: parent"),
+        ("    list: colours\n", "    list: colours\n    save: tint\n"),
+        ("with: [name, colour]", "with: [name]"),
+        ("done: {end: done}", "done: {end: done, begin: small}"),
+        ("Дайын: {colour}", "Дайын"), ("Готово: {colour}", "Готово"),
+    )  # fmt: skip
+
+    assert [flaw.code for flaw in check_dialog(dialog)] == ["unknown_name", "unknown_name"]
+    assert "birth_id" in check_dialog(dialog)[0].fix
+    assert check_dialog(dialog, (dialog, parent)) == ()
+    assert check_dialog(parent, (dialog, parent)) == ()
+
+
+LANGUAGE = """\
+  tongue:
+    ask: language
+    choices: {1: kk, 2: ru}
+    text: "{reply 1} {reply 2}"
+    then: name
+  name:
+"""
+TONGUE = [("begin: name", "begin: tongue"), ("  name:\n", LANGUAGE)]
+
+
+@pytest.mark.parametrize(
+    ("hint", "code"),
+    [
+        ("{reply 1} {reply 2}", None),
+        ("{reply 3}", "no_such_reply"),
+        ("{nothing}", "unknown_placeholder"),
+        ("а" * 140, "too_long"),
+    ],
+)
+def test_a_text_for_her_who_has_not_chosen_is_judged_where_it_can_occur(hint, code):
+    """Against the question for the language; in a dialog that has none it is nobody's text."""
+    texts = TEXTS + f'  hint_form_unheard: "{hint}"\n'
+
+    assert {flaw.code for flaw in check_dialog(small_dialog(*TONGUE, texts=texts))} == ({code} if code else set())
+    assert check_dialog(small_dialog(texts=texts)) == ()
+
+
+def test_a_text_for_her_who_has_not_chosen_may_not_answer_another_question():
+    """Who is asked yes or no first would read that yes is Kazakh."""
+    first = ("  tongue:\n", '  sure:\n    ask: confirm\n    text: "{reply 1}"\n    then: tongue\n  tongue:\n')
+    dialog = small_dialog(
+        *TONGUE, first, ("begin: tongue", "begin: sure"), texts=TEXTS + '  remind_unheard: "{reply 1}"\n'
+    )
+
+    assert (Severity.ERROR, "no_such_reply") in _found(dialog)
+
+
+def test_no_text_for_her_who_has_not_chosen_when_the_language_is_known_from_the_start():
+    """`language known` leads past the question; what follows is in her language."""
+    known = ("begin: tongue", "begin: {language known: name, otherwise: tongue}")
+
+    assert small_dialog(*TONGUE, known).unheard_states() == {"tongue", "expired"}
+    assert small_dialog().unheard_states() == frozenset()

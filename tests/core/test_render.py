@@ -3,10 +3,12 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from small import TEXTS, small_dialog
+
 from smsflow.core.conversation import Conversation
-from smsflow.core.effects import Send
+from smsflow.core.effects import Apply, Send
 from smsflow.core.encoding import segments
-from smsflow.core.events import Began, NotUnderstood
+from smsflow.core.events import Answered, Began, NotUnderstood
 from smsflow.core.reader import read_dialogs
 from smsflow.core.render import find_text
 from smsflow.core.step import step
@@ -51,3 +53,24 @@ def test_values_are_cut_only_when_the_text_would_not_fit() -> None:
     assert fill_within(template, lambda *_: place, lambda text: True) == f"Куәлік: {place}."
     assert fill_within(template, lambda *_: place, lambda text: len(text) < 60) == f"Куәлік: {'а' * 43}..."
     assert cut("абвгд", 4) == "аб.."
+
+
+def test_hint_of_a_dialog_without_a_question_for_the_language_is_an_ordinary_one() -> None:
+    """At a yes/no question "Kazakh: R 5 1 1" would mean yes."""
+    texts = TEXTS + '  hint_form_unheard: "Kazakh: {reply 1}"\n'
+    small = small_dialog(texts=texts)
+    conversation = Conversation(1, small.name, small.revision, "b1", "77011234567", "1", "kk", state="check")
+
+    assert find_text(small, conversation, "hint_form") is small.texts["hint_form"]
+
+
+def test_application_leaves_out_what_is_not_known() -> None:
+    """A body would read an empty text as an answer."""
+    small = small_dialog(("with: [name, colour]", "with: [name, colour, child_iin]"))
+    conversation = Conversation(
+        1, small.name, small.revision, "b1", "77011234567", "1", "kk", state="check",
+        answers={"name": "Ахметов Нурлан"}, printed={"check": ("11",)},
+    )  # fmt: skip
+    done = step(small, conversation, Answered(AT, "check", "1"))
+
+    assert [effect.data for effect in done.effects if isinstance(effect, Apply)] == [{"name": "Ахметов Нурлан"}]
