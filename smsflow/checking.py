@@ -1,7 +1,7 @@
 """Which dialogs a command means, and `smsflow check`: everything that is wrong, in one go.
 
-Exit codes of `check`: 2 when the configuration or a dialog cannot be used (`smsflow run` would refuse), 1 when
-it can be used but an editor has to look (errors of `core.check`), 0 when there is nothing worse than a warning.
+Exit codes of `check`: 2 when `smsflow run` would refuse (the configuration or a dialog cannot be read, or has an
+error of `core.check`), 0 when there is nothing worse than a warning.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsflow.core.check import Flaw, Severity, check_dialog
-from smsflow.core.dialog import Dialog
+from smsflow.core.check import Flaw, Severity, check_dialogs
+from smsflow.core.dialog import Dialog, Wait
 from smsflow.core.document import read_document
 from smsflow.core.errors import ConfigError, DialogError, Finding, SmsflowError
 from smsflow.core.reader import read_dialogs
@@ -24,7 +24,15 @@ from smsflow.terminal import say, shown_path
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Chosen", "NoSuchDialog", "choose_dialogs", "run_check"]
+__all__ = ["SURROUNDING_CODES", "Chosen", "NoSuchDialog", "choose_dialogs", "run_check"]
+
+
+SURROUNDING_CODES = {
+    "no_start": "no dialog of the folder says `starts: birth`",
+    "no_gateway": "an application for which the configuration has no gateway (with `--config`)",
+    "unused_gateway": "a gateway to which no dialog sends anything (with `--config`)",
+}
+"""What `check` finds beyond a dialog by itself, beside `core.check.CODES`."""
 
 
 class NoSuchDialog(SmsflowError):
@@ -100,34 +108,36 @@ def _from_here(folder: Path, finding: Finding) -> Finding:
 
 def run_check(console: Console, wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
     """Check the configuration (when given) and the dialogs, print everything, and return the exit code."""
-    folder, refused = _read_config(config) if config else (None, [])
+    folder, refused, gateways = _read_config(config) if config else (None, [], None)
     read = [shown_path(config)] if config else []
     flaws: list[Flaw] = []
     try:
         for chosen in choose_dialogs(wanted, folder) if wanted or folder or not config else ():
             read += [dialog.name for dialog in chosen.meant]
             flaws += _check(chosen)
+            if config and gateways is not None and chosen.folder == folder:
+                flaws += _check_gateways(chosen, config, gateways)
     except DialogError as error:
         refused += error.findings
     if as_json:
         say(console, json.dumps(_as_json(refused, flaws), ensure_ascii=False, indent=2))
     else:
         _report(console, refused, flaws, read)
-    errors = any(flaw.severity is Severity.ERROR for flaw in flaws)
-    return 2 if refused else 1 if errors else 0
+    return 2 if refused or any(flaw.severity is Severity.ERROR for flaw in flaws) else 0
 
 
-def _read_config(config: Path) -> tuple[Path | None, list[Finding]]:
-    """The folder of the dialogs that the configuration names, and why it cannot be used.
+def _read_config(config: Path) -> tuple[Path | None, list[Finding], tuple[str, ...] | None]:
+    """The folder of the dialogs that the configuration names, why it cannot be used, and the gateways if it can.
 
     The folder of a configuration that cannot be used is known where that part of it is right.
     """
     from smsflow.config import load_config
 
     try:
-        return load_config(config, os.environ).dialogs, []
+        settings = load_config(config, os.environ)
     except ConfigError as error:
-        return _find_dialogs(config), list(error.findings)
+        return _find_dialogs(config), list(error.findings), None
+    return settings.dialogs, [], tuple(settings.gateways)
 
 
 def _find_dialogs(config: Path) -> Path | None:
@@ -141,9 +151,37 @@ def _find_dialogs(config: Path) -> Path | None:
 
 
 def _check(chosen: Chosen) -> list[Flaw]:
-    """What is wrong with the dialogs; a shared text is wrong once, whoever uses it."""
-    found = [flaw for dialog in chosen.meant for flaw in check_dialog(dialog)]
-    return [replace(flaw, finding=_from_here(chosen.folder, flaw.finding)) for flaw in dict.fromkeys(found)]
+    found = list(check_dialogs(chosen.dialogs, chosen.meant))
+    is_whole = len(chosen.meant) == len(chosen.dialogs)
+    if is_whole and not any(dialog.starts_at_birth for dialog in chosen.dialogs):
+        first = min(next(iter(dialog.sources)) for dialog in chosen.dialogs)
+        finding = Finding(first, 1, 1, "", "no dialog of this folder is begun by a recorded birth")
+        fix = "write `starts: birth` in the one that is, unless people or other programs begin them all"
+        found.append(Flaw(Severity.WARNING, "no_start", finding, fix))
+    return [replace(flaw, finding=_from_here(chosen.folder, flaw.finding)) for flaw in found]
+
+
+def _check_gateways(chosen: Chosen, config: Path, gateways: tuple[str, ...]) -> Iterator[Flaw]:
+    """Applications that have nowhere to go, and gateways to which none goes."""
+    sent: set[str] = set()
+    for dialog in chosen.dialogs:
+        file = next(iter(dialog.sources))
+        document = read_document(dialog.sources[file], shown_path(chosen.folder / file))
+        for state in dialog.states.values():
+            if not isinstance(state, Wait) or not state.send:
+                continue
+            sent.add(state.send)
+            if state.send not in gateways and dialog.name in chosen.names:
+                problem = f"the configuration has no gateway {state.send}: the application goes nowhere"
+                fix = f"add {state.send} to `gateways` in {shown_path(config)}"
+                finding = document.finding(("states", state.name, "send"), problem)
+                yield Flaw(Severity.WARNING, "no_gateway", finding, fix)
+    document = read_document(config.read_text(encoding="utf-8"), shown_path(config))
+    for kind in gateways:
+        if kind not in sent:
+            finding = document.finding(("gateways", kind), f"no dialog sends {kind}")
+            fix = f"delete it, or correct it: {', '.join(sorted(sent)) or 'nothing'} is sent"
+            yield Flaw(Severity.WARNING, "unused_gateway", finding, fix)
 
 
 def _as_json(refused: list[Finding], flaws: list[Flaw]) -> dict[str, list[dict[str, Any]]]:

@@ -95,8 +95,8 @@ def check(dialogs: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     """Say everything that is wrong with dialogs and configuration.
 
     DIALOG is a name, a YAML file or a folder; without one, all the dialogs of the configuration's folder, or
-    those that come with smsflow. Exit code 2: smsflow would not start with these. 1: it would, but an editor
-    must look.
+    those that come with smsflow. Exit code 2: something is an error, and `smsflow run` would refuse to
+    start. 0: it would start; warnings are for an editor to look at.
     """
     from smsflow.checking import NoSuchDialog, run_check
     from smsflow.terminal import make_console

@@ -119,7 +119,7 @@ class Engine:
     @property
     def first_dialog(self) -> Dialog:
         """The dialog that a birth begins."""
-        return self._library.at_birth
+        return self._library.any_dialog
 
     def opens_at(self, at: datetime) -> datetime:
         """The first moment from `at` on at which a text that nobody has asked for may go out."""

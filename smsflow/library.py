@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from smsflow.core.check import Severity, check_dialogs
 from smsflow.core.dialog import Dialog
 from smsflow.core.errors import DialogError, Finding
 from smsflow.core.reader import read_dialog, read_dialogs
@@ -45,18 +46,30 @@ class Library:
 
     @classmethod
     def load(cls, folder: Path, find_sources: Callable[[str], Mapping[str, str] | None]) -> Library:
-        """The dialogs in `folder`. Raises: DialogError with everything that is wrong in any of them."""
-        return cls(read_dialogs(load_files(folder)), find_sources)
+        """The dialogs in `folder`. Raises: DialogError with everything that is wrong in any of them.
+
+        Errors that `core.check` finds count too; its warnings do not. A pinned revision is never judged again.
+        """
+        dialogs = read_dialogs(load_files(folder))
+        flaws = check_dialogs(dialogs)
+        errors = tuple(flaw.as_finding() for flaw in flaws if flaw.severity is Severity.ERROR)
+        if errors:
+            raise DialogError(errors)
+        return cls(dialogs, find_sources)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._current)
 
     @property
-    def at_birth(self) -> Dialog:
-        """The dialog that a birth begins; the only one, or the first by name, when none says so."""
-        starting = [dialog for dialog in self._current.values() if dialog.starts_at_birth]
-        return (starting or list(self._current.values()))[0]
+    def at_birth(self) -> Dialog | None:
+        """The dialog that a birth begins; None when none says so."""
+        return next((dialog for dialog in self._current.values() if dialog.starts_at_birth), None)
+
+    @property
+    def any_dialog(self) -> Dialog:
+        """A dialog whose texts will do for a stranger: the one that a birth begins, or the first by name."""
+        return self.at_birth or next(iter(self._current.values()))
 
     def current(self, name: str) -> Dialog | None:
         """The dialog that a new conversation called `name` begins."""

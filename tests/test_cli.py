@@ -110,6 +110,20 @@ def test_run_refuses_broken_dialogs(tmp_path, dialogs) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_run_refuses_dialogs_with_errors_and_takes_warnings(tmp_path, dialogs) -> None:
+    """What `check` calls an error stops the daemon before it starts, with the place and what to do."""
+    edit(dialogs / "birth-allowance.yaml", TOO_LONG, UNREACHABLE)
+
+    done = smsflow("run", "--config", configure(tmp_path))
+
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert lines
+    assert all(
+        re.search(r"dialogs/birth-allowance\.yaml:\d+:\d+: .*too_long: .*shorten it", line) for line in lines
+    )
+
+
 def test_run_leaves_a_store_in_use_alone(tmp_path, dialogs) -> None:
     """A second daemon on one store is refused with a sentence; exit code 1."""
     store = open_store(tmp_path / "smsflow.db", None)
@@ -160,12 +174,12 @@ def test_shipped_dialogs_have_nothing_wrong() -> None:
 
 
 def test_check_says_what_an_editor_must_look_at(dialogs) -> None:
-    """A dialog that can be read but strands people: exit code 1, with the place and what to do."""
+    """A dialog that can be read but that `run` would refuse: exit code 2, with the place and what to do."""
     edit(dialogs / "birth-allowance.yaml", TOO_LONG)
 
     done = smsflow("check", dialogs / "birth-allowance.yaml")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert re.search(r"birth-allowance\.yaml:\d+:\d+: error too_long", done.stdout)
 
 
@@ -197,6 +211,33 @@ def test_check_reads_configuration_and_dialogs_in_one_go(tmp_path, dialogs) -> N
     assert done.returncode == 2
     assert "smsflow.yaml:8:" in done.stdout
     assert "birth-registration.yaml:" in done.stdout
+
+
+def test_check_compares_what_is_sent_with_the_gateways(tmp_path, dialogs) -> None:
+    """An application that has nowhere to go, in its dialog; a gateway that gets nothing, in the configuration."""
+    url = "http://127.0.0.1:9/"
+    gateways = (
+        f"gateways:\n  registration: {{url: {url}}}\n  allowance: {{url: {url}}}\n  kindergarden: {{url: {url}}}\n"
+    )
+
+    done = smsflow("check", "--config", configure(tmp_path, extra=gateways))
+
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert re.search(r"birth-kindergarten\.yaml:\d+:5: warning no_gateway: states → apply → send: ", lines[0])
+    assert re.search(r"smsflow\.yaml:11:3: warning unused_gateway: gateways → kindergarden: ", lines[1])
+
+
+def test_check_warns_when_no_dialog_is_begun_by_a_birth(dialogs) -> None:
+    """For a whole folder, not for one dialog of it."""
+    edit(dialogs / "birth-registration.yaml", ("starts: birth", "# none"))
+
+    done = smsflow("check", dialogs)
+
+    assert done.returncode == 0
+    assert "warning no_start" in done.stdout
+    assert "no_start" not in smsflow("check", dialogs / "birth-allowance.yaml").stdout
 
 
 def test_check_as_json(dialogs) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from small import small_files
 
+from smsflow.checking import SURROUNDING_CODES
 from smsflow.core import forms
 from smsflow.core.check import CODES
 from smsflow.core.dialog import KNOWN_FACTS, KNOWN_RULES, REQUIRED_TEXTS, Rung, Scheme
@@ -68,7 +69,7 @@ def test_every_word_of_a_closed_list_stands_in_the_reference(word):
     assert f"`{word}`" in REFERENCE
 
 
-@pytest.mark.parametrize(("name", "purpose"), (REQUIRED_TEXTS | CODES).items())
+@pytest.mark.parametrize(("name", "purpose"), (REQUIRED_TEXTS | CODES | SURROUNDING_CODES).items())
 def test_every_text_and_code_stands_in_the_reference_with_its_meaning(name, purpose):
     """In the words of the program itself."""
     assert f"`{name}`" in REFERENCE

@@ -7,7 +7,7 @@ its place in the file, and what to do about it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from smsflow.core.dialog import KNOWN_FACTS, MORE, REQUIRED_TEXTS, Ask, Dialog, End, Scheme, State, Texts, Wait
@@ -17,7 +17,7 @@ from smsflow.core.longest import OF_QUESTION, LongText, longest_texts, said_text
 from smsflow.core.reply import Kind
 from smsflow.core.text import LONGEST, Placeholder
 
-__all__ = ["CODES", "Flaw", "Severity", "check_dialog"]
+__all__ = ["CODES", "Flaw", "Severity", "check_dialog", "check_dialogs"]
 
 CODES = {
     "unreachable": "no way leads to this state",
@@ -61,6 +61,16 @@ class Flaw:
         place = f"{self.finding.file}:{self.finding.line}:{self.finding.column}"
         trail = f"{self.finding.trail}: " if self.finding.trail else ""
         return f"{place}: {self.severity.value} {self.code}: {trail}{self.finding.problem}; {self.fix}"
+
+    def as_finding(self) -> Finding:
+        """The flaw as a reason to refuse the dialog: code, problem and what to do in one."""
+        return replace(self.finding, problem=f"{self.code}: {self.finding.problem}; {self.fix}")
+
+
+def check_dialogs(dialogs: Sequence[Dialog], meant: Sequence[Dialog] | None = None) -> tuple[Flaw, ...]:
+    """What is wrong with the dialogs of a folder (or with those `meant`); a shared text is wrong once."""
+    found = (flaw for dialog in (dialogs if meant is None else meant) for flaw in check_dialog(dialog, dialogs))
+    return tuple(dict.fromkeys(found))
 
 
 def check_dialog(dialog: Dialog, beside: Sequence[Dialog] = ()) -> tuple[Flaw, ...]:
