@@ -5,6 +5,7 @@ Called inside a transaction of the store, like the engine that it moves conversa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,11 +19,14 @@ __all__ = ["Births"]
 
 
 class Births:
-    """Records births and bindings."""
+    """Records births and bindings. `on_birth(case, result)` is told of each that is new and on the disk."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(
+        self, engine: Engine, store: Store, *, on_birth: Callable[[int, str], object] = lambda *_: None
+    ) -> None:
         self._engine = engine
         self._store = store
+        self._on_birth = on_birth
 
     def record_birth(self, birth: Birth, at: datetime) -> int:
         """Record a birth and begin its conversation; the case. The second time, the case of the first.
@@ -40,6 +44,7 @@ class Births:
             self._engine.first_dialog, birth.birth_id, msisdn or "", _birth_facts(birth), at
         )
         self._store.people.add_birth(birth, conversation.case, at)
+        self._store.after_commit(lambda: self._on_birth(conversation.case, result))
         if result:
             self._engine.move(conversation, Ended(at, result))
         else:

@@ -37,6 +37,7 @@ from smsflow.logs import (
     DIALOG_LOADED,
     FLAG_RAISED,
     TIMER_FAILED,
+    short_revision,
 )
 from smsflow.replies import Replies
 from smsflow.sender import Sender
@@ -105,7 +106,7 @@ class Daemon:
         library = Library.load(settings.dialogs, self.store.used_dialog)
         for name in library.names:
             dialog = library.current(name)
-            _log.info(DIALOG_LOADED, dialog=name, revision=dialog.revision[:15] if dialog else "")
+            _log.info(DIALOG_LOADED, dialog=name, revision=short_revision(dialog.revision) if dialog else "")
         self.engine = Engine(self.store, library, settings.quiet, on_step=self._on_step)
         self.births = Births(self.engine, self.store, on_birth=_tell_birth)
         sender = Sender(self.store, settings.number, now)

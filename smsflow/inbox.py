@@ -19,7 +19,7 @@ from smsflow import metrics
 from smsflow.core.encoding import decode
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import msisdn_of_source
-from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED
+from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, short_revision
 from smsflow.replies import Handled, Replies
 from smsflow.smpp.codec import DeliverSm
 from smsflow.smpp.receipts import Receipt, State, read_receipt
@@ -167,14 +167,15 @@ def _tell(handled: Handled, began: float) -> None:
     metrics.TURN_S.observe(took_s)
     for coercion in handled.coercions:
         metrics.COERCIONS.labels(name=coercion).inc()
-    _log.info(
-        REPLY_HANDLED,
-        case=handled.case,
-        dialog=handled.dialog,
-        from_state=handled.from_state,
-        to_state=handled.to_state,
-        outcome=handled.outcome,
-        reason=handled.reason,
-        effects=handled.effects,
-        took_ms=round(took_s * 1000, 2),
-    )
+    facts = {
+        "case": handled.case,
+        "dialog": handled.dialog,
+        "revision": short_revision(handled.revision),
+        "from_state": handled.from_state,
+        "to_state": handled.to_state,
+        "outcome": handled.outcome,
+        "reason": handled.reason,
+        "effects": handled.effects,
+        "took_ms": round(took_s * 1000, 2),
+    }
+    _log.info(REPLY_HANDLED, **{name: value for name, value in facts.items() if value not in ("", None)})

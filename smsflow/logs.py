@@ -12,35 +12,42 @@ from typing import TextIO
 
 import structlog
 
-__all__ = ["EVENTS", "configure"]  # and the constants below, one for each event
+__all__ = ["EVENTS", "configure", "short_revision"]  # and the constants below, one for each event
 
 EVENTS = {
-    "daemon.started": "everything is up",
-    "daemon.stopping": "a signal or an operator ends the daemon",
-    "daemon.stopped": "everything is down, nothing is lost",
-    "daemon.store_failed": "the disk or the file does not take a transaction; replies are refused for now",
-    "dialog.loaded": "a dialog is ready for new conversations",
-    "smpp.connected": "a bind was accepted",
-    "smpp.refused": "the message centre refused the bind",
-    "smpp.unbound": "we have left a message centre in peace",
-    "smpp.lost": "a connection ended or could not be made; it is tried again",
-    "smpp.throttled": "the message centre wants less",
-    "smpp.undecodable": "a frame could not be read; it was answered with an error",
-    "reply.handled": "one line for each text that came in",
-    "reply.failed": "a text could not be handled: our bug; it is kept",
-    "text.sent": "a message centre took a text",
-    "text.queued_again": "a message centre did not take a text; it is tried again",
-    "text.failed": "a message centre will never take a text",
-    "text.receipt_unmatched": "a receipt for a text that is not known",
-    "timer.failed": "a timer could not be carried out: our bug; it is tried later",
-    "flag.raised": "a person must look at a case",
-    "application.taken": "a body took an application",
-    "application.refused": "a body refused an application, or has no gateway",
-    "application.retried": "a body could not be reached; it is tried again",
-    "api.listening": "HTTP is up",
-    "api.failed": "HTTP cannot be served; it is tried again",
+    "daemon.started": ("info", "everything is up"),
+    "daemon.stopping": ("info", "a signal or an operator ends the daemon"),
+    "daemon.stopped": ("info", "everything is down, nothing is lost"),
+    "daemon.store_failed": (
+        "error",
+        "the disk or the file does not take a transaction; replies are refused for now",
+    ),
+    "dialog.loaded": ("info", "a dialog is ready for new conversations"),
+    "smpp.connected": ("info", "a bind was accepted"),
+    "smpp.refused": ("error", "the message centre refused the bind"),
+    "smpp.unbound": ("info", "we have left a message centre in peace"),
+    "smpp.lost": ("warning", "a connection ended or could not be made; it is tried again"),
+    "smpp.throttled": ("warning", "the message centre wants less"),
+    "smpp.undecodable": ("warning", "a frame could not be read; it was answered with an error"),
+    "birth.recorded": ("info", "a birth is new; `result` when nobody is to hear of it"),
+    "reply.handled": ("info", "one line for each text that came in"),
+    "reply.failed": ("error", "a text could not be handled: our bug; it is kept"),
+    "text.sent": ("debug", "a message centre took a text"),
+    "text.queued_again": ("info", "a message centre did not take a text; it is tried again"),
+    "text.failed": ("warning", "a message centre will never take a text"),
+    "text.receipt_unmatched": ("debug", "a receipt for a text that is not known"),
+    "timer.failed": ("error", "a timer could not be carried out: our bug; it is tried later"),
+    "flag.raised": ("warning", "a person must look at a case"),
+    "case.closed": ("info", "a conversation has ended, with its result"),
+    "operator.acted": ("info", "a person has resumed, ended or cleared a case"),
+    "application.taken": ("info", "a body took an application"),
+    "application.refused": ("error", "a body refused an application, or has no gateway"),
+    "application.retried": ("warning", "a body could not be reached; it is tried again"),
+    "body.handled": ("info", "a body's event was taken; a warning when it was `stale`: nothing waited for it"),
+    "api.listening": ("info", "HTTP is up"),
+    "api.failed": ("error", "HTTP cannot be served and is tried again, or an item of a batch failed: our bug"),
 }
-"""Every event and when it is logged."""
+"""Every event: its level, and when it is logged."""
 
 DAEMON_STARTED = "daemon.started"
 DAEMON_STOPPING = "daemon.stopping"
@@ -53,6 +60,7 @@ SMPP_UNBOUND = "smpp.unbound"
 SMPP_LOST = "smpp.lost"
 SMPP_THROTTLED = "smpp.throttled"
 SMPP_UNDECODABLE = "smpp.undecodable"
+BIRTH_RECORDED = "birth.recorded"
 REPLY_HANDLED = "reply.handled"
 REPLY_FAILED = "reply.failed"
 TEXT_SENT = "text.sent"
@@ -61,15 +69,20 @@ TEXT_FAILED = "text.failed"
 TEXT_RECEIPT_UNMATCHED = "text.receipt_unmatched"
 TIMER_FAILED = "timer.failed"
 FLAG_RAISED = "flag.raised"
+CASE_CLOSED = "case.closed"
+OPERATOR_ACTED = "operator.acted"
 APPLICATION_TAKEN = "application.taken"
 APPLICATION_REFUSED = "application.refused"
 APPLICATION_RETRIED = "application.retried"
+BODY_HANDLED = "body.handled"
 API_LISTENING = "api.listening"
 API_FAILED = "api.failed"
 
+_REVISION = 15  # characters, enough to tell revisions apart
+
 
 def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
-    """Set up logging for the process: structlog's own chain, and nothing from libraries below WARNING.
+    """Set up logging for the process: our events, and what libraries say from WARNING on, as lines of one form.
 
     Tracebacks never show local variables: they hold IINs and accounts.
     """
@@ -79,22 +92,38 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
         if watched
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
-    structured = [] if watched else [structlog.processors.ExceptionRenderer(_safe_traceback())]
+    marked: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    shown = [renderer] if watched else [structlog.processors.ExceptionRenderer(_safe_traceback()), renderer]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *structured,
-            renderer,
-        ],
+        processors=[structlog.contextvars.merge_contextvars, *marked, *shown],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=stream, level=logging.WARNING, force=True)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_strip, structlog.stdlib.add_logger_name, *marked],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("smpp").setLevel(logging.WARNING)  # smpplib's DEBUG holds passwords and texts
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def short_revision(revision: str) -> str:
+    """The beginning of a dialog's revision, for people to compare."""
+    return revision[:_REVISION]
+
+
+def _strip(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What a library says, without the line ends around it."""
+    line["event"] = str(line["event"]).strip()
+    return line
 
 
 def _safe_traceback() -> structlog.tracebacks.ExceptionDictTransformer:

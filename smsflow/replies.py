@@ -35,6 +35,7 @@ class Handled:
     reason: str = ""
     case: int | None = None
     dialog: str = ""
+    revision: str = ""
     from_state: str = ""
     to_state: str = ""
     effects: int = 0
@@ -128,6 +129,7 @@ class Replies:
             reason=reason,
             case=conversation.case,
             dialog=conversation.dialog,
+            revision=conversation.revision,
             from_state=conversation.state,
             to_state=done.conversation.state,
             effects=len(done.effects),

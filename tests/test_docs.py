@@ -14,17 +14,19 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def table_after(heading: str) -> dict[str, str]:
-    """First column → second column of the first table after `heading`."""
+def table_after(heading: str, column: int = 2) -> dict[str, str]:
+    """First column → another column of the first table after `heading`."""
     table = re.search(r"(?:^\|.*\n)+", README.split(heading, 1)[1], re.MULTILINE)
     assert table
     rows = (re.split(r"(?<!\\)\|", line) for line in table[0].splitlines() if line.startswith("| `"))
-    return {cells[1].strip(): cells[2].strip() for cells in rows}
+    return {cells[1].strip(): cells[column].strip() for cells in rows}
 
 
 def test_readme_lists_every_log_event() -> None:
     """The table in the README is the table in the code."""
-    assert table_after("<!-- log events -->") == {f"`{name}`": when for name, when in logs.EVENTS.items()}
+    heading = "<!-- log events -->"
+    assert table_after(heading, 2) == {f"`{name}`": level for name, (level, _) in logs.EVENTS.items()}
+    assert table_after(heading, 3) == {f"`{name}`": when for name, (_, when) in logs.EVENTS.items()}
 
 
 def test_every_event_has_one_constant_that_is_used() -> None:
@@ -32,8 +34,10 @@ def test_every_event_has_one_constant_that_is_used() -> None:
     constants = {name: value for name, value in vars(logs).items() if name.isupper() and isinstance(value, str)}
     assert sorted(constants.values()) == sorted(logs.EVENTS)
     code = "\n".join(path.read_text() for path in (ROOT / "smsflow").rglob("*.py") if path.name != "logs.py")
-    for name in constants:
-        assert re.search(rf"_log\.\w+\(\s*{name}\b", code), f"{name} is never logged"
+    for name, event in constants.items():
+        levels = re.findall(rf"_log\.(\w+)\(\s*{name}\b", code)
+        assert levels, f"{name} is never logged"
+        assert logs.EVENTS[event][0] in levels, f"{name} is logged at another level"
     assert not re.search(r"_log\.\w+\(\s*[\"'f]", code), "an event is logged by a text instead of a constant"
 
 

@@ -1,0 +1,138 @@
+"""What stands in the log: every line of one form, each event at its level, flags and births once on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from datetime import time
+from zoneinfo import ZoneInfo
+
+import pytest
+import structlog
+from wired import wired
+from world import DIALOGS, PHONE, a_world
+
+from smsflow import logs
+from smsflow.births import Births
+from smsflow.clock import Clock
+from smsflow.config import Settings
+from smsflow.core.hours import QuietHours
+from smsflow.daemon import Daemon
+from smsflow.store.people import Birth
+
+ZONE = ZoneInfo("Asia/Almaty")
+
+
+@pytest.fixture
+def stream():
+    """A stream that the process logs to, as `smsflow run` does in a pipe."""
+    handlers = logging.root.handlers[:]
+    stream = io.StringIO()
+    logs.configure(stream, level="info")
+    yield stream
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+
+
+def test_what_libraries_say_comes_in_the_same_form(stream):
+    """uvicorn's tracebacks are JSON like our own lines, without local variables."""
+    secret = PHONE
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
+    logging.getLogger("uvicorn.access").info("%s", secret)
+    [line] = stream.getvalue().splitlines()
+    told = json.loads(line)
+
+    assert (told["event"], told["level"], told["logger"]) == (
+        "Exception in ASGI application", "error", "uvicorn.error",
+    )  # fmt: skip
+    assert told["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert "timestamp" in told
+    assert PHONE not in line
+
+
+def test_flag_is_told_once_wherever_it_is_raised(tmp_path):
+    """Outside a step too; not when it was there, and not when it was rolled back."""
+    told: list[tuple[int | None, str]] = []
+    with a_world(tmp_path) as world:
+        world.store.on_flag = lambda case, reason: told.append((case, reason))
+
+        def raise_flag_and_fail(within):
+            with within():
+                world.store.add_flag(1, "text_failed", world.now)
+                raise ZeroDivisionError
+
+        for _ in range(2):
+            with world.store.transaction():
+                world.store.add_flag(1, "application_refused", world.now)
+        with world.store.transaction():
+            with pytest.raises(ZeroDivisionError):
+                raise_flag_and_fail(world.store.savepoint)
+            world.store.add_flag(None, "reply_failed", world.now)
+            assert len(told) == 1
+        with pytest.raises(ZeroDivisionError):
+            raise_flag_and_fail(world.store.transaction)
+
+    assert told == [(1, "application_refused"), (None, "reply_failed")]
+
+
+def test_birth_is_told_with_its_result_once(tmp_path):
+    """Recording it again tells nothing."""
+    told: list[tuple[int, str]] = []
+    with a_world(tmp_path) as world:
+        world.births = Births(world.engine, world.store, on_birth=lambda *birth: told.append(birth))
+        for _ in range(2):
+            world.birth()
+            world.birth("b2", msisdn=None)
+
+    assert told == [(1, ""), (2, "no_phone")]
+
+
+def test_daemon_logs_births_flags_and_ends(tmp_path):
+    """From the wards' record to the end of a case, without anything personal."""
+    settings = Settings(
+        file=tmp_path / "smsflow.yaml", store_path=tmp_path / "store.db", dialogs=DIALOGS, number="1414", zone=ZONE,
+        quiet=QuietHours(time(21), time(9), weekends=True), links=(), api=None,
+    )  # fmt: skip
+
+    async def go():
+        daemon = Daemon(settings, Clock(ZONE))
+        await daemon.start()
+        born = Birth("b1", "950101200109", None, "2026-11-18T08:00:00+05:00", "female", True, 1, "", "")
+        await daemon.writer.run(lambda: daemon.births.record_birth(born, Clock(ZONE).now()))
+        await daemon.stop()
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(go())
+
+    told = [line for line in lines if line["event"] in ("birth.recorded", "flag.raised", "case.closed")]
+    assert sorted(told, key=lambda line: line["event"]) == [
+        {"event": "birth.recorded", "log_level": "info", "case": 1, "result": "no_phone"},
+        {"event": "case.closed", "log_level": "info", "case": 1, "dialog": "registration", "result": "no_phone"},
+        {"event": "flag.raised", "log_level": "warning", "case": 1, "reason": "no_phone"},
+    ]
+
+
+def test_line_of_a_reply_has_the_revision_and_nothing_empty(tmp_path):
+    """The revision is short; what is not known is left out."""
+    with structlog.testing.capture_logs() as lines, a_world(tmp_path) as world:
+
+        async def go():
+            async with wired(world) as wire:
+                await wire.birth()
+                await wire.text()
+                for reply in ("R 1 1 2", "чепуха"):
+                    await wire.centre.send(PHONE, reply)
+                    await wire.text()
+
+        asyncio.run(go())
+        revision = world.case(1).revision
+
+    answered, odd = [line for line in lines if line["event"] == "reply.handled"]
+    assert answered["revision"] == odd["revision"] == revision[:15]
+    assert "reason" not in answered
+    assert odd["reason"]
