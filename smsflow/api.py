@@ -2,6 +2,7 @@
 
 Everything is checked here (`intake`), carried out by the engine inside the writer's transactions, and answered
 when it is on the disk. Errors are JSON: `{"error": name, "detail": sentence}`. Nothing personal is logged.
+`/docs` needs no internet: its scripts are served from here.
 """
 
 from __future__ import annotations
@@ -18,14 +19,27 @@ from typing import Annotated, Any, TypeVar
 import structlog
 from fastapi import Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from smsflow.answers import (
+    BatchRefusedOut,
+    BirthsOut,
+    CaseOut,
+    CasesOut,
+    CitizensOut,
+    ErrorOut,
+    EventOut,
+    HealthOut,
+    OperationOut,
+)
 from smsflow.births import Births
 from smsflow.config import Client, Right, Settings
 from smsflow.core.conversation import Status
+from smsflow.core.effects import Outcome
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import IdentityError, parse_msisdn
 from smsflow.engine import Engine, Refused
@@ -35,14 +49,16 @@ from smsflow.intake import (
     BirthIn,
     BodyEventIn,
     CitizenIn,
+    FieldError,
     OperateIn,
     Rejection,
+    in_words,
     parse_birth,
     parse_citizen,
     parse_event,
     parse_operation,
 )
-from smsflow.logs import API_FAILED
+from smsflow.logs import API_FAILED, BODY_HANDLED, OPERATOR_ACTED
 from smsflow.server import Server
 from smsflow.store.people import Birth
 from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
@@ -82,17 +98,21 @@ class Health:
 
 
 class _Problem(Exception):
-    """An error answer: HTTP `status`, `error` by name, `detail` in words."""
+    """An error answer: HTTP `status`, `error` by name, `detail` in words; `errors` where fields are wrong."""
 
-    def __init__(self, status: int, error: str, detail: str = "") -> None:
+    def __init__(self, status: int, error: str, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
         super().__init__(status, error)
         self.status = status
         self.error = error
         self.detail = detail
+        self.errors = errors
 
     def answer(self) -> JSONResponse:
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else None
-        return JSONResponse({"error": self.error, "detail": self.detail}, self.status, headers)
+        content: dict[str, Any] = {"error": self.error, "detail": self.detail}
+        if self.errors:
+            content["errors"] = [asdict(error) for error in self.errors]
+        return JSONResponse(content, self.status, headers)
 
 
 _REFUSALS = {
@@ -107,9 +127,14 @@ def _refusal(refused: Refused) -> _Problem:
     return _Problem(status, refused.reason, detail)
 
 
+def _whole(error: str, detail: str) -> Rejection:
+    """A rejection that is about no single field."""
+    return Rejection(error, "", detail, (FieldError("", error, detail),))
+
+
 def _rejected(rejection: Rejection) -> _Problem:
     where = f"{rejection.field}: " if rejection.field else ""
-    return _Problem(422, rejection.error, where + rejection.detail)
+    return _Problem(422, rejection.error, where + rejection.detail, rejection.errors)
 
 
 def _answer_errors(app: FastAPI) -> None:
@@ -131,7 +156,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def _parameters(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         name = "unknown_parameter" if first["type"] == "extra_forbidden" else "bad_parameter"
-        return _Problem(422, name, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}").answer()
+        return _Problem(422, name, f"{'.'.join(map(str, first['loc'][1:]))}: {in_words(first)}").answer()
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
@@ -169,13 +194,17 @@ class _Guard:
 
 
 class CaseQuery(BaseModel):
-    """Which cases; all conditions hold. `after` is the `next` of the page before."""
+    """Which cases; all conditions hold. `after` is the `next` of the page before.
+
+    With `flagged` only those that a person must look at.
+    """
 
     model_config = ConfigDict(extra="forbid")
     msisdn: str | None = None
     birth_id: str | None = None
     state: str | None = None
     status: Status | None = None
+    flagged: bool = False
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50
     after: Annotated[str, Query(pattern=r"^[0-9]{1,18}$")] = "0"
 
@@ -190,16 +219,19 @@ def create_app(
     health: Callable[[], Health],
 ) -> FastAPI:
     """The HTTP API as an ASGI application; it has to run in the event loop of `writer`."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="smsflow",
         summary="Conversations by SMS: births, citizens and events in, cases out.",
         version="1",
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        swagger_ui_parameters={"validatorUrl": None},  # nothing is sent to anybody else
     )
     _answer_errors(app)
     _Api(engine, births, writer, queries, now, health, Exposition(settings.store_path, settings.zone)).route(
         app, settings.api.clients if settings.api else ()
     )
+    _describe(app)
     return app
 
 
@@ -227,30 +259,49 @@ class _Api:
     def route(self, app: FastAPI, clients: Sequence[Client]) -> None:
         """Put every endpoint into `app`."""
 
-        def needs(right: Right) -> dict[str, Any]:
-            refusals = {401: {"description": "no token, or an unknown one"}, 403: {"description": "not allowed"}}
-            return {"dependencies": [Depends(_Guard(clients, right))], "responses": refusals}
+        def add(way: str, endpoint: Callable[..., Any], summary: str, right: Right | None, **more: Any) -> None:  # noqa: ANN401
+            method, path = way.split()
+            app.add_api_route(
+                path,
+                endpoint,
+                methods=[method],
+                summary=summary,
+                status_code=202 if method == "POST" else 200,
+                dependencies=[] if right is None else [Depends(_Guard(clients, right))],
+                **more,
+            )
 
-        post: dict[str, Any] = {"methods": ["POST"], "status_code": 202}
-        batches = {name: _batch_of(model) for name, model in (("births", BirthIn), ("citizens", CitizenIn))}
-        app.add_api_route(
-            "/v1/citizens", self.post_citizens, **post, **batches["citizens"], **needs(Right.CITIZENS)
-        )
-        app.add_api_route("/v1/births", self.post_births, **post, **batches["births"], **needs(Right.BIRTHS))
-        app.add_api_route(
-            "/v1/cases/{case}/events", self.post_event, **post, **_body(_event_schema()), **needs(Right.EVENTS)
-        )
-        app.add_api_route(
-            "/v1/cases/{case}/operate",
-            self.post_operation,
-            **post,
-            **_body(OperateIn.model_json_schema()),
-            **needs(Right.OPERATE),
-        )
-        app.add_api_route("/v1/cases", self.get_cases, **needs(Right.READ))
-        app.add_api_route("/v1/cases/{case}", self.get_case, **needs(Right.READ))
-        app.add_api_route("/v1/health", self.get_health)
-        app.add_api_route("/metrics", self.get_metrics)
+        batch = _errors(400, 401, 403, 413, 503) | {422: _shape(BatchRefusedOut, "nothing could be taken")}
+        single = _errors(400, 401, 403, 404, 413, 422, 503)
+        add(
+            "POST /v1/citizens", self.post_citizens, "Whose number is whose", Right.CITIZENS,
+            response_model=CitizensOut, responses=batch, **_batch_of(CitizenIn),
+        )  # fmt: skip
+        add(
+            "POST /v1/births", self.post_births, "Births that the wards recorded", Right.BIRTHS,
+            response_model=BirthsOut, responses=batch, **_batch_of(BirthIn),
+        )  # fmt: skip
+        add(
+            "POST /v1/cases/{case}/events", self.post_event, "What became of an application", Right.EVENTS,
+            response_model=EventOut, responses=single, **_body(_event_schema()),
+        )  # fmt: skip
+        add(
+            "POST /v1/cases/{case}/operate", self.post_operation, "What a person does about a case", Right.OPERATE,
+            response_model=OperationOut, responses=single, **_body(OperateIn.model_json_schema()),
+        )  # fmt: skip
+        add(
+            "GET /v1/cases", self.get_cases, "Cases, page by page", Right.READ,
+            response_model=CasesOut, responses=_errors(401, 403, 422, 503),
+        )  # fmt: skip
+        add(
+            "GET /v1/cases/{case}", self.get_case, "One case", Right.READ,
+            response_model=CaseOut, responses=_errors(401, 403, 404, 503),
+        )  # fmt: skip
+        add(
+            "GET /v1/health", self.get_health, "Whether the daemon can do its work", None,
+            response_model=HealthOut, responses={503: _shape(HealthOut, "it cannot; `reasons` say why")},
+        )  # fmt: skip
+        add("GET /metrics", self.get_metrics, "Figures for Prometheus", None, response_class=PlainTextResponse)
 
     # --- births and citizens ------------------------------------------------------------------------
 
@@ -263,7 +314,10 @@ class _Api:
         def record(birth: Birth, at: datetime) -> dict[str, Any]:
             return {"birth_id": birth.birth_id, "case": str(self._births.record_birth(birth, at))}
 
-        return await self._take(await _read_batch(request), parse_birth, record, key="birth_id")
+        def parse(item: object) -> Birth | Rejection:
+            return parse_birth(item, self._now())
+
+        return await self._take(await _read_batch(request), parse, record, key="birth_id")
 
     async def post_citizens(self, request: Request) -> JSONResponse:
         """Tell whose number is whose: one binding, or up to 10,000. A new binding replaces the old."""
@@ -312,7 +366,7 @@ class _Api:
                 return carry_out(value, at)
             except Refused as refused:
                 problem = _refusal(refused)
-                return Rejection(problem.error, detail=problem.detail)
+                return _whole(problem.error, problem.detail)
 
         def job() -> list[dict[str, Any] | Rejection]:
             at = self._now()
@@ -325,39 +379,53 @@ class _Api:
         except Exception as error:  # noqa: BLE001 - whatever it is, the others of the batch are taken
             if len(values) == 1:
                 _log.error(API_FAILED, exc_info=error)
-                return [Rejection("failed", detail="our mistake; it is in the log")]
+                return [_whole("failed", "our mistake; it is in the log")]
         return [(await self._write([value], carry_out))[0] for value in values]
 
     # --- cases --------------------------------------------------------------------------------------
 
     async def post_event(self, case: str, request: Request) -> JSONResponse:
         """Say what became of an application. The second time (by `id`) nothing happens."""
-        number = _case_number(case)
+        number = self._find_case(case)
         parsed = parse_event(await _read_json(request))
         if isinstance(parsed, Rejection):
             raise _rejected(parsed)
         event, data = parsed
 
-        def job() -> str:
-            return self._engine.take_body_event(number, event.id, event.event, data, self._now()).value
+        def job() -> Outcome:
+            return self._engine.take_body_event(number, event.id, event.event, data, self._now())
 
         outcome = await self._writer.run(job)
-        return JSONResponse({"case": case, "id": event.id, "outcome": outcome}, 202)
+        facts = {"case": number, "body_event": event.event, "outcome": outcome.value}
+        if outcome is Outcome.STALE:
+            _log.warning(BODY_HANDLED, **facts)
+        else:
+            _log.info(BODY_HANDLED, **facts)
+        return JSONResponse({"case": case, "id": event.id, "outcome": outcome.value}, 202)
 
     async def post_operation(self, case: str, request: Request) -> JSONResponse:
-        """Resume a suspended case, or end one."""
-        number = _case_number(case)
+        """Resume a suspended case, end one, or clear its flags when somebody has looked."""
+        number = self._find_case(case)
         operation = parse_operation(await _read_json(request))
         if isinstance(operation, Rejection):
             raise _rejected(operation)
-        outcome = await self._writer.run(lambda: self._engine.operate(number, operation.action, self._now()).value)
+        action = operation.action
+        outcome = await self._writer.run(lambda: self._engine.operate(number, action, self._now()).value)
+        _log.info(OPERATOR_ACTED, case=number, action=action, outcome=outcome, client=request.state.client.name)
         return JSONResponse({"case": case, "outcome": outcome}, 202)
+
+    def _find_case(self, case: str) -> int:
+        """The number of a case that there is. Raises: _Problem 404."""
+        number = _case_number(case)
+        if not self._queries.holds(number):
+            raise _refusal(Refused("unknown_case"))
+        return number
 
     async def get_cases(self, request: Request, query: Annotated[CaseQuery, Query()]) -> JSONResponse:
         """Cases, oldest first. Numbers and texts are in full for a client that may `operate`.
 
-        Without `msisdn` or `birth_id` a page may hold fewer cases than `limit`, even none, and still have a
-        `next`: the end is where `next` is null.
+        Without `msisdn`, `birth_id` or `flagged` a page may hold fewer cases than `limit`, even none, and still
+        have a `next`: the end is where `next` is null.
         """
         numbers, following = self._queries.find(_filter_of(query))
         cases = []
@@ -432,7 +500,9 @@ def _filter_of(query: CaseQuery) -> CaseFilter:
         msisdn = None if query.msisdn is None else parse_msisdn(query.msisdn)
     except IdentityError as error:
         raise _Problem(422, error.reason, f"msisdn: {error}") from error
-    return CaseFilter(msisdn, query.birth_id, query.state, query.status, query.limit, int(query.after))
+    return CaseFilter(
+        msisdn, query.birth_id, query.state, query.status, query.flagged, query.limit, int(query.after)
+    )
 
 
 def _sees_all(request: Request) -> bool:
@@ -446,6 +516,36 @@ def _show_rejection(item: object, key: str, index: int, rejection: Rejection) ->
 
 
 # --- OpenAPI ----------------------------------------------------------------------------------------------
+
+
+_WHY = {
+    400: "the body is not JSON",
+    401: "no token, or an unknown one",
+    403: "the client of this token may not",
+    404: "there is no such case",
+    413: "too much at once",
+    422: "what was sent cannot be used; `error` names why",
+    503: "the store does not take it now; try again",
+}
+
+
+def _shape(model: type[BaseModel], description: str) -> dict[str, Any]:
+    return {"model": model, "description": description}
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: _shape(ErrorOut, _WHY[status]) for status in statuses}
+
+
+def _describe(app: FastAPI) -> None:
+    """Make the description once, without the answers that FastAPI would give and we never do."""
+    described = app.openapi()
+    for way in described["paths"].values():
+        for operation in way.values():
+            if "HTTPValidationError" in json.dumps(operation["responses"].get("422", {})):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        described["components"]["schemas"].pop(name, None)
 
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:

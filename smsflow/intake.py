@@ -1,6 +1,6 @@
-"""What other systems hand in over HTTP, as JSON → checked values, or a reason by name (design.md §6). Pure.
+"""What other systems hand in over HTTP, as JSON → checked values, or reasons by name (design.md §6). Pure.
 
-A rejection never repeats the value: it may be somebody's number.
+A rejection names every field that is wrong, and never repeats a value: it may be somebody's number.
 """
 
 from __future__ import annotations
@@ -8,11 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from smsflow.core.identity import IdentityError, msisdn_of_source, parse_iban, parse_iin, parse_msisdn
 from smsflow.store.people import Birth
@@ -22,8 +32,10 @@ __all__ = [
     "BirthIn",
     "BodyEventIn",
     "CitizenIn",
+    "FieldError",
     "OperateIn",
     "Rejection",
+    "in_words",
     "parse_birth",
     "parse_citizen",
     "parse_event",
@@ -34,18 +46,39 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field: `error` is a name, `field` the path to it ("" for the whole)."""
+
+    field: str
+    error: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why something is not taken: `error` is a name, `field` the path to it ("" for the whole)."""
+    """Why something is not taken: the first field that is wrong, and in `errors` all of them."""
 
     error: str
     field: str = ""
     detail: str = ""
+    errors: tuple[FieldError, ...] = ()
+
+
+def _rejection(errors: tuple[FieldError, ...]) -> Rejection:
+    first = errors[0]
+    return Rejection(first.error, first.field, first.detail, errors)
 
 
 # --- the shapes -------------------------------------------------------------------------------------------
 
 _BLANK = re.compile(r"\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OLDEST_BIRTH = timedelta(days=366)
+_CLOCKS_DIFFER = timedelta(days=1)
+_FIRST_YEAR, _LAST_YEAR = 1900, 2100
+_KATO = r"^[0-9]{9}$"
+_EVENT = r"^[a-z][a-z0-9_]*$"
+_LANGUAGE = r"^[a-z]{2}$"
 
 
 def _words(text: str) -> str:
@@ -70,6 +103,20 @@ def _moment(text: str) -> str:
     return at.isoformat()
 
 
+def _birth_moment(text: str, info: ValidationInfo) -> str:
+    """A moment of a birth: about a day ahead (clocks differ) to a year back, seen from `now` of the context."""
+    now: datetime = info.context["now"] if info.context else datetime.fromisoformat(text)
+    if not now - _OLDEST_BIRTH <= datetime.fromisoformat(text) <= now + _CLOCKS_DIFFER:
+        raise PydanticCustomError("born_at_out_of_range", "expected a birth of the last year, not of the future")
+    return text
+
+
+def _binding_moment(text: str) -> str:
+    if not _FIRST_YEAR <= datetime.fromisoformat(text).year <= _LAST_YEAR:
+        raise PydanticCustomError("bound_at_out_of_range", f"expected a year from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return text
+
+
 def _day(text: str) -> str:
     try:
         return datetime.fromisoformat(text).date().isoformat()
@@ -84,7 +131,25 @@ Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-11-20T09:
 Day = Annotated[str, AfterValidator(_day), Field(examples=["2026-11-20"])]
 Id = Annotated[str, StringConstraints(max_length=100), AfterValidator(_words)]
 Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_words)]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
+Language = Annotated[str, StringConstraints(pattern=_LANGUAGE)]
+
+
+def _one_or_many(value: object) -> str:
+    return "#many" if isinstance(value, dict) else "#one"
+
+
+def _number_or_words(value: object) -> str:
+    return "#number" if isinstance(value, int) else "#words"
+
+
+# tags begin with #, so that the path to an error can leave them out
+WordsByLanguage = Annotated[
+    Annotated[Words, Tag("#one")] | Annotated[dict[Language, Words], Field(min_length=1), Tag("#many")],
+    Discriminator(_one_or_many),
+]
+WordsOrNumber = Annotated[
+    Annotated[Words, Tag("#words")] | Annotated[int, Tag("#number")], Discriminator(_number_or_words)
+]
 
 
 class _Model(BaseModel):
@@ -97,12 +162,12 @@ class BirthIn(_Model):
     birth_id: Id
     mother_iin: Iin
     msisdn: Msisdn | None = None
-    born_at: Moment
+    born_at: Annotated[Moment, AfterValidator(_birth_moment)]
     sex: Literal["female", "male"]
     alive: bool
     birth_order: Annotated[int, Field(ge=1, le=30)]
     account: Iban | None = None
-    address_kato: Annotated[str, StringConstraints(pattern=r"^[0-9]{9}$")] | None = None
+    address_kato: Annotated[str, StringConstraints(pattern=_KATO)] | None = None
 
 
 class CitizenIn(_Model):
@@ -110,7 +175,7 @@ class CitizenIn(_Model):
 
     iin: Iin
     msisdn: Msisdn
-    bound_at: Moment
+    bound_at: Annotated[Moment, AfterValidator(_binding_moment)]
 
 
 class _Accepted(_Model):
@@ -123,7 +188,7 @@ class _Registered(_Model):
 
 
 class _Refused(_Model):
-    reason: Words | Annotated[dict[Language, Words], Field(min_length=1)]
+    reason: WordsByLanguage
 
 
 class _Queued(_Model):
@@ -148,29 +213,29 @@ EVENTS: Mapping[str, type[BaseModel]] = {
 
 class _OtherData(_Model):
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Words | int]
+    __pydantic_extra__: dict[str, WordsOrNumber]
 
 
 class BodyEventIn(_Model):
     """What a body says of a case; `id` is its own, the second time nothing happens."""
 
     id: Id
-    event: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+    event: Annotated[str, StringConstraints(pattern=_EVENT, max_length=40)]
     data: dict[str, Any] = {}
 
 
 class OperateIn(_Model):
     """What a person does about a case."""
 
-    action: Literal["resume", "end"]
+    action: Literal["resume", "end", "clear"]
 
 
 # --- reading them -----------------------------------------------------------------------------------------
 
 
-def parse_birth(value: object) -> Birth | Rejection:
-    """A birth, its identifiers in canonical form."""
-    read = _read(BirthIn, value)
+def parse_birth(value: object, now: datetime) -> Birth | Rejection:
+    """A birth that `now` may be handed in, its identifiers in canonical form."""
+    read = _read(BirthIn, value, now=now)
     if isinstance(read, Rejection):
         return read
     return Birth(
@@ -219,6 +284,7 @@ def _flatten(data: Mapping[str, Any]) -> dict[str, str]:
 _NAMES = {
     "missing": "missing",
     "extra_forbidden": "unknown_field",
+    "string_unicode": "characters",
     "model_type": "wrong_type",
     "dict_type": "wrong_type",
     "string_type": "wrong_type",
@@ -233,12 +299,53 @@ _NAMES = {
 }
 
 
-def _read(model: type[Model], value: object, *, under: str = "") -> Model | Rejection:
+_WORDS = {
+    "missing": "it must be there",
+    "extra_forbidden": "there is no such field",
+    "model_type": "expected an object",
+    "dict_type": "expected an object",
+    "string_type": "expected a text",
+    "string_unicode": "expected a text in Unicode",
+    "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
+    "literal_error": "expected {expected}",
+    "greater_than_equal": "expected {ge} or more",
+    "less_than_equal": "expected {le} or less",
+    "string_too_long": "expected at most {max_length} characters",
+    "too_short": "must not be empty",
+    # of the query of a URL, which is text
+    "int_parsing": "expected a whole number",
+    "bool_parsing": "expected true or false",
+    "enum": "expected {expected}",
+}
+_FORMS = {
+    _KATO: "expected nine digits",
+    _EVENT: "expected small letters, digits and _",
+    _LANGUAGE: "expected a language as two small letters: kk",
+}
+
+
+def in_words(wrong: ErrorDetails) -> str:
+    """What pydantic found wrong, in our words, without the value."""
+    facts = wrong.get("ctx", {})
+    if isinstance(facts.get("error"), IdentityError):
+        return str(facts["error"])
+    if wrong["type"] == "string_pattern_mismatch":
+        return _FORMS.get(facts["pattern"], "not in the form that is expected")
+    words = _WORDS.get(wrong["type"])
+    return wrong["msg"] if words is None else words.format_map(facts)  # what is not in the table is ours already
+
+
+def _read(model: type[Model], value: object, *, under: str = "", now: datetime | None = None) -> Model | Rejection:
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context={"now": now} if now else None)
     except ValidationError as error:
-        detail = error.errors(include_url=False, include_input=False)[0]
-    cause = detail.get("ctx", {}).get("error")
-    name = cause.reason if isinstance(cause, IdentityError) else _NAMES.get(detail["type"], detail["type"])
-    path = [under, *map(str, detail["loc"])] if under else [*map(str, detail["loc"])]
-    return Rejection(name, ".".join(path), detail["msg"].removeprefix("Value error, "))
+        found = error.errors(include_url=False, include_input=False)
+    return _rejection(tuple(_field_error(wrong, under) for wrong in found))
+
+
+def _field_error(wrong: ErrorDetails, under: str) -> FieldError:
+    cause = wrong.get("ctx", {}).get("error")
+    name = cause.reason if isinstance(cause, IdentityError) else _NAMES.get(wrong["type"], wrong["type"])
+    path = [str(part) for part in wrong["loc"] if str(part)[:1] not in ("#", "[")]
+    return FieldError(".".join([under, *path] if under else path), name, in_words(wrong))

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 
-from smsflow.intake import Rejection, parse_birth, parse_citizen, parse_event, parse_operation
+from smsflow.intake import Rejection, parse_citizen, parse_event, parse_operation
+from smsflow.intake import parse_birth as parse_birth_at
 from smsflow.store.people import Birth
 
+NOW = datetime.fromisoformat("2026-11-18T12:00:00+05:00")
 BIRTH = {
     "birth_id": "b-1", "mother_iin": "950101200109", "msisdn": "+7 701 123-45-67",
     "born_at": "2026-11-18T03:00:00Z", "sex": "female", "alive": True, "birth_order": 1,
     "account": "kz86 125k zt50 0410 0100", "address_kato": "751110000",
 }  # fmt: skip
+
+
+def parse_birth(value):
+    return parse_birth_at(value, NOW)
 
 
 def test_birth_is_taken_in_canonical_form():
@@ -62,6 +70,55 @@ def test_bad_birth_is_rejected_by_name(change, error, field):
     assert isinstance(rejection, Rejection)
     assert (rejection.error, rejection.field) == (error, field)
     assert not any(len(str(value)) > 5 and str(value) in rejection.detail for value in change.values())
+
+
+@pytest.mark.parametrize(
+    ("born_at", "taken"),
+    [
+        (NOW, True),
+        (NOW + timedelta(hours=23), True),  # clocks and zones differ
+        (NOW + timedelta(hours=25), False),
+        (NOW - timedelta(days=364), True),
+        (NOW - timedelta(days=367), False),
+        (datetime.fromisoformat("0001-01-01T00:00:00+05:00"), False),
+        (datetime.fromisoformat("9999-12-31T23:59:59-05:00"), False),
+    ],
+)
+def test_birth_is_of_the_last_year(born_at, taken):
+    """No birth of the future, and none that is long over."""
+    read = parse_birth(BIRTH | {"born_at": born_at.isoformat()})
+
+    assert isinstance(read, Birth) is taken
+    if not taken:
+        assert (read.error, read.field) == ("born_at_out_of_range", "born_at")
+
+
+@pytest.mark.parametrize(
+    "bound_at", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "1899-01-01T00:00Z"]
+)
+def test_binding_of_an_impossible_year_is_rejected(bound_at):
+    """Such a year cannot be kept in UTC."""
+    read = parse_citizen({"iin": "950101200109", "msisdn": "87011234567", "bound_at": bound_at})
+
+    assert (read.error, read.field) == ("bound_at_out_of_range", "bound_at")
+
+
+def test_every_wrong_field_is_named_in_our_words():
+    """The first is told as ever, all of them in `errors`; nothing of the library's sentences."""
+    wrong = {
+        "birth_id": "", "mother_iin": 7, "born_at": "x", "sex": "f", "alive": 1, "birth_order": 99,
+        "address_kato": "7", "more": 1,
+    }  # fmt: skip
+    read = parse_birth(wrong)
+
+    assert [(error.field, error.error) for error in read.errors] == [
+        ("birth_id", "empty"), ("mother_iin", "wrong_type"), ("born_at", "time"), ("sex", "not_allowed"),
+        ("alive", "wrong_type"), ("birth_order", "out_of_range"), ("address_kato", "form"),
+        ("more", "unknown_field"),
+    ]  # fmt: skip
+    assert (read.error, read.field, read.detail) == ("empty", "birth_id", "must not be empty")
+    read = [*read.errors, *parse_birth({}).errors, *parse_event({"id": "1", "event": "X", "data": 7}).errors]
+    assert not [error for error in read if "should" in error.detail or "required" in error.detail]
 
 
 @pytest.mark.parametrize("value", [None, 7, "x", [], [BIRTH]])
@@ -134,6 +191,10 @@ def test_event_data_become_texts(name, data, expected):
         ("queued", {"number": 1843, "locality": "x", "date": "2026-11-20"}, "wrong_type", "data.number"),
         ("queued", {"number": "1", "locality": "x", "date": "20.11.2026"}, "date", "data.date"),
         ("accepted", {"number": "1", "more": "x"}, "unknown_field", "data.more"),
+        ("refused", {"reason": 7}, "wrong_type", "data.reason"),
+        ("refused", {"reason": {"ru": ""}}, "empty", "data.reason.ru"),
+        ("refused", {"reason": {"Russian": "x"}}, "form", "data.reason.Russian"),
+        ("inspected", {"verdict": [1]}, "wrong_type", "data.verdict"),
     ],
 )
 def test_bad_event_data_are_rejected(name, data, error, field):

@@ -38,12 +38,16 @@ _HIDDEN = "***"
 
 @dataclass(frozen=True, slots=True)
 class CaseFilter:
-    """Which cases, oldest first: `limit` of them (1 to PAGE_MAX) with numbers above `after`."""
+    """Which cases, oldest first: `limit` of them (1 to PAGE_MAX) with numbers above `after`.
+
+    With `flagged` only those that a person must look at.
+    """
 
     msisdn: str | None = None
     birth_id: str | None = None
     state: str | None = None
     status: Status | None = None
+    flagged: bool = False
     limit: int = 50
     after: int = 0
 
@@ -104,11 +108,16 @@ class Queries:
             "language": conversation.language,
             "awaiting": _awaiting(dialog, conversation),
             "answers": dict(conversation.answers) if full else _masked_answers(dialog, conversation),
+            "flags": self._flags(conversation.case),
             "messages": self._messages(conversation.case, full=full),
         }
         if conversation.status is Status.CLOSED:
             case["result"] = conversation.result
         return case
+
+    def holds(self, number: int) -> bool:
+        """Whether there is such a case."""
+        return bool(self._rows("SELECT 1 FROM conversation WHERE id = ?", number))
 
     def cases(self, wanted: CaseFilter, *, full: bool) -> dict[str, Any]:
         """A page of cases: `{"cases": […], "next": …}`; `next` is what `after` has to be for the page after it."""
@@ -119,12 +128,12 @@ class Queries:
     def find(self, wanted: CaseFilter) -> tuple[tuple[int, ...], str | None]:
         """The numbers of a page of cases, and `after` of the next page; None when there is no more.
 
-        Without a number or a birth at most 10,000 cases are looked at: a page may then hold fewer cases than
-        `limit`, even none, and still have a next one.
+        Without a number, a birth or `flagged` at most 10,000 cases are looked at: a page may then hold fewer
+        cases than `limit`, even none, and still have a next one.
         """
         terms, values = _where(wanted)
         last: int | None = None
-        if wanted.msisdn is None and wanted.birth_id is None:
+        if wanted.msisdn is None and wanted.birth_id is None and not wanted.flagged:
             last = wanted.after + _SCANNED
             terms.append("id <= ?")
             values.append(last)
@@ -140,6 +149,11 @@ class Queries:
         if last is not None and self._rows("SELECT 1 FROM conversation WHERE id > ? LIMIT 1", last):
             return numbers, str(last)
         return numbers, None
+
+    def _flags(self, case: int) -> list[str]:
+        """Why a person must look at a case, oldest first; by name."""
+        rows = self._rows("SELECT reason FROM flag WHERE conversation = ? AND cleared_at IS NULL ORDER BY id", case)
+        return [reason for (reason,) in rows]
 
     def _messages(self, case: int, *, full: bool) -> list[dict[str, Any]]:
         """The texts of a case, oldest first; a reply stands before what was sent because of it."""
@@ -276,6 +290,8 @@ def _where(wanted: CaseFilter) -> tuple[list[str], list[object]]:
             values.append(value)
     if wanted.status is not None:
         terms.append(f"status = '{wanted.status.value}'")  # a literal, so that a partial index can serve it
+    if wanted.flagged:
+        terms.append("id IN (SELECT conversation FROM flag WHERE cleared_at IS NULL)")
     return terms, values
 
 

@@ -37,7 +37,7 @@ def test_open_question_is_shown_with_its_printed_address_and_options(world, quer
 
     assert list(case) == [
         "case", "birth_id", "msisdn", "dialog", "revision", "state", "status", "language", "awaiting", "answers",
-        "messages",
+        "flags", "messages",
     ]  # fmt: skip
     assert case["case"] == "1"
     assert case["msisdn"] == PHONE
@@ -145,6 +145,23 @@ def test_pages_are_found_by_index(world, queries, wanted):
 
     assert explained
     assert not [step for step in explained if step.startswith("SCAN")]
+
+
+def test_flags_are_told_until_they_are_cleared(world, queries):
+    """By name, oldest first; and only flagged cases can be asked for, by index."""
+    for number in range(3):
+        world.birth(f"b{number}", msisdn=f"7701000000{number}")
+    with world.store.transaction():
+        world.store.add_flag(2, "text_failed", world.now)
+        world.store.add_flag(2, "application_refused", world.now)
+        world.store.add_flag(None, "reply_failed", world.now)
+
+    [case] = queries.cases(CaseFilter(flagged=True), full=False)["cases"]
+    assert (case["case"], case["flags"]) == ("2", ["text_failed", "application_refused"])
+    with world.store.transaction():
+        world.store.clear_flags(2, world.now)
+    assert queries.cases(CaseFilter(flagged=True), full=False) == {"cases": [], "next": None}
+    assert queries.case(2, full=False)["flags"] == []
 
 
 def test_figures_count_what_there_is(world, tmp_path):
