@@ -76,7 +76,7 @@ def import_citizens(file: Path, config: Path, as_json: bool) -> None:  # noqa: F
 
 
 def _import(file: Path, config: Path, what: str, *, as_json: bool) -> None:
-    from smsflow.importing import ImportFailed, UnreadableFile, hand_in, read_rows
+    from smsflow.importing import ImportFailed, NotConfigured, UnreadableFile, hand_in, read_rows
     from smsflow.terminal import make_console
 
     settings = _settings(config)
@@ -86,21 +86,24 @@ def _import(file: Path, config: Path, what: str, *, as_json: bool) -> None:
             f"{what} of {file.name}", len(rows), lambda tell: hand_in(settings, what, rows, tell)
         )
     except UnreadableFile as error:
+        _fail(*error.problems, code=2)
+    except NotConfigured as error:
         _fail(str(error), code=2)
     except ImportFailed as error:
         _fail(str(error))
-    _print_report(make_console(), report, as_json=as_json)
+    _print_report(make_console(), file, report, as_json=as_json)
     sys.exit(1 if report.rejected else 0)
 
 
-def _print_report(console: Console, report: Report, *, as_json: bool) -> None:
+def _print_report(console: Console, file: Path, report: Report, *, as_json: bool) -> None:
+    from smsflow.importing import problems_of
+
     if as_json:
         click.echo(json.dumps({"accepted": report.accepted, "rejected": report.rejected}, ensure_ascii=False))
         return
     for rejected in report.rejected:
-        field = f"{rejected['field']}: " if rejected["field"] else ""
-        why = f" ({rejected['detail']})" if rejected["detail"] else ""
-        console.print(f"line {rejected['line']}: {field}{rejected['error']}{why}")
+        for problem in problems_of(file, rejected["line"], rejected):
+            console.print(problem)
     console.print(f"{report.accepted} accepted, {len(report.rejected)} rejected")
 
 
@@ -125,6 +128,7 @@ def cases() -> None:
 @click.option("--birth-id", help="About this birth.")
 @click.option("--state", help="In this state of their dialog.")
 @click.option("--status", type=click.Choice(["open", "closed", "suspended"]), help="With this status.")
+@click.option("--flagged", is_flag=True, help="That a person must look at.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--after", default=0, type=click.IntRange(0), help="Only case numbers above this one.")
 @_config
@@ -135,10 +139,11 @@ def list_cases(
     birth_id: str | None,
     state: str | None,
     status: str | None,
+    flagged: bool,  # noqa: FBT001 - click gives flags by name
     limit: int,
     after: int,
     config: Path,
-    full: bool,  # noqa: FBT001 - click gives flags by name
+    full: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """List cases, oldest first."""
@@ -156,6 +161,7 @@ def list_cases(
             birth_id=birth_id,
             state=state,
             status=Status(status) if status else None,
+            flagged=flagged,
             after=after,
         )
         with closing(open_queries(settings.store_path, settings.zone)) as queries:

@@ -1,11 +1,14 @@
-"""Files of births and citizens into the running daemon, slice by slice over its HTTP API."""
+"""Files of births and citizens into the running daemon, slice by slice over its HTTP API.
+
+What is wrong is told as `file:line: field: error (in words)`, every field of it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,7 +19,16 @@ import httpx2
 from smsflow.config import Client, Right, Settings
 from smsflow.core.errors import SmsflowError
 
-__all__ = ["ImportFailed", "Report", "Row", "UnreadableFile", "hand_in", "read_rows"]
+__all__ = [
+    "ImportFailed",
+    "NotConfigured",
+    "Report",
+    "Row",
+    "UnreadableFile",
+    "hand_in",
+    "problems_of",
+    "read_rows",
+]
 
 _SLICE = 1_000  # in one request
 _TIMEOUT_S = 120.0
@@ -27,11 +39,22 @@ _FIELDS = {
     )),
     "citizens": frozenset(("iin", "msisdn", "bound_at")),
 }  # fmt: skip
-_TRUTH = {"true": True, "false": False, "1": True, "0": False}
+_TRUTH = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 
 class UnreadableFile(SmsflowError):
-    """The file is not what it should be; the sentence says where."""
+    """The file is not what it should be; each of `problems` says where."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class NotConfigured(SmsflowError):
+    """The configuration does not say how to reach the daemon, or as whom."""
 
 
 class ImportFailed(SmsflowError):
@@ -74,7 +97,7 @@ def read_rows(file: Path, what: str) -> list[Row]:
             lines = enumerate(text.split("\n"), 1)
             return [Row(line, _read_json(file, item, line)) for line, item in lines if item.strip()]
         case _:
-            return list(_read_csv(file, text, what))
+            return _read_csv(file, text, what)
 
 
 def _read_json(file: Path, text: str, line: int) -> Any:  # noqa: ANN401 - JSON is anything
@@ -86,24 +109,37 @@ def _read_json(file: Path, text: str, line: int) -> Any:  # noqa: ANN401 - JSON 
         raise UnreadableFile(f"{place}: not JSON: {error.msg}") from error
 
 
-def _read_csv(file: Path, text: str, what: str) -> Iterator[Row]:
+def _read_csv(file: Path, text: str, what: str) -> list[Row]:
+    """The rows of a CSV whose first line names the columns. Raises: UnreadableFile with all that is wrong."""
     header_line = text.partition("\n")[0]
     delimiter = ";" if header_line.count(";") > header_line.count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header = [name.strip() for _, cells in islice(_lines(file, reader), 1) for name in cells]
-    unknown = [name for name in header if name not in _FIELDS[what]]
-    if unknown or len(set(header)) < len(header):
-        problem = f"unknown column {unknown[0]!r}" if unknown else "a column stands there twice"
-        known = ", ".join(sorted(_FIELDS[what]))
-        raise UnreadableFile(f"{file}:1: {problem}; the first line names the columns: {known}")
-    for line, cells in _lines(file, reader):
-        if len(cells) > len(header):
-            raise UnreadableFile(f"{file}:{line}: {len(cells)} cells where the first line has {len(header)}")
-        value = {
-            name: _typed(name, cell.strip()) for name, cell in zip(header, cells, strict=False) if cell.strip()
-        }
-        if value:
-            yield Row(line, value)
+    problems: list[str] = []
+    rows: list[Row] = []
+    try:
+        header = [name.strip() for _, cells in islice(_lines(file, reader), 1) for name in cells]
+        problems += _wrong_columns(file, header, what)
+        for line, cells in _lines(file, reader):
+            if len(cells) > len(header):
+                problems.append(f"{file}:{line}: {len(cells)} cells where the first line has {len(header)}")
+            named = zip(header, cells, strict=False)
+            value = {name: _typed(name, cell.strip()) for name, cell in named if cell.strip()}
+            if value:
+                rows.append(Row(line, value))
+    except UnreadableFile as error:
+        problems += error.problems
+    if problems:
+        raise UnreadableFile(*problems)
+    return rows
+
+
+def _wrong_columns(file: Path, header: Sequence[str], what: str) -> Iterator[str]:
+    known = ", ".join(sorted(_FIELDS[what]))
+    for name in dict.fromkeys(header):
+        if name not in _FIELDS[what]:
+            yield f"{file}:1: unknown column {name!r}; the first line names the columns: {known}"
+        elif header.count(name) > 1:
+            yield f"{file}:1: the column {name} stands there twice"
 
 
 def _lines(file: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - csv names no type for it
@@ -134,7 +170,7 @@ def _typed(name: str, cell: str) -> object:
 def hand_in(settings: Settings, what: str, rows: Sequence[Row], tell: Callable[[int, int], None]) -> Report:
     """Hand everything in; `tell(done, of)` follows it.
 
-    Raises: ImportFailed. What was handed in before stays; the whole file can be imported again.
+    Raises: NotConfigured; ImportFailed. What was handed in before stays; the whole file can be imported again.
     """
     address, client = _way_in(settings, what)
     report = Report()
@@ -148,16 +184,16 @@ def hand_in(settings: Settings, what: str, rows: Sequence[Row], tell: Callable[[
 
 
 def _way_in(settings: Settings, what: str) -> tuple[str, Client]:
-    """The daemon's address, and the first client that may do it. Raises: ImportFailed."""
+    """The daemon's address, and the first client that may do it. Raises: NotConfigured."""
     api, right = settings.api, Right(what)
     if api is None:
-        raise ImportFailed(f"{settings.file}: there is no `api`; imports go through it")
+        raise NotConfigured(f"{settings.file}: there is no `api`; imports go through it")
     clients = [client for client in api.clients if right in client.rights]
     if not clients:
-        raise ImportFailed(f"{settings.file}: no client of the api may: {what}")
+        raise NotConfigured(f"{settings.file}: no client of the api may: {what}")
     known = [client for client in clients if client.token]
     if not known:
-        raise ImportFailed(f"the token of client {clients[0].name} is not set; see {settings.file}")
+        raise NotConfigured(f"{settings.file}: the token of client {clients[0].name} is not set")
     host = _ANYWHERE.get(api.host, api.host)
     return f"http://[{host}]:{api.port}" if ":" in host else f"http://{host}:{api.port}", known[0]
 
@@ -175,6 +211,14 @@ def _post(http: httpx2.Client, path: str, values: list[object]) -> dict[str, Any
         name = answer.get("error", "") if isinstance(answer, dict) else ""
         raise ImportFailed(f"the daemon at {http.base_url} refused: HTTP {response.status_code} {name}".rstrip())
     return answer
+
+
+def problems_of(file: Path, line: int, rejected: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with an item that was rejected, a line for each field."""
+    for error in rejected["errors"]:
+        field = f"{error['field']}: " if error["field"] else ""
+        why = f" ({error['detail']})" if error["detail"] else ""
+        yield f"{file}:{line}: {field}{error['error']}{why}"
 
 
 def _take_answer(report: Report, part: Sequence[Row], answer: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ __all__ = ["collect_cases", "print_case", "print_cases"]
 
 _WIDEST = 10_000
 _HIDDEN = "(hidden; --full shows it)"
-_COLUMNS = ("case", "birth", "number", "dialog", "state", "status", "language", "awaiting", "due")
+_COLUMNS = ("case", "birth", "number", "dialog", "state", "status", "language", "awaiting", "due", "flags")
 
 
 def collect_cases(queries: Queries, wanted: CaseFilter, limit: int, *, full: bool) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def print_cases(console: Console, page: Mapping[str, Any]) -> None:
         cells = (
             case["case"], case["birth_id"], case["msisdn"], case["dialog"], case["state"], _status(case),
             case["language"], awaiting["address"], _minute(awaiting["due_at"]),
+            ", ".join(case["flags"]),
         )  # fmt: skip
         table.add_row(*(Text(printable(cell)) for cell in cells))
     _print_whole(console, table)
@@ -59,6 +60,8 @@ def print_case(console: Console, case: Mapping[str, Any]) -> None:
     if case["awaiting"]:
         waiting = case["awaiting"]
         facts.add_row("awaiting", f"{waiting['address']} … ({waiting['kind']}) until {_minute(waiting['due_at'])}")
+    if case["flags"]:
+        facts.add_row("flags", Text(", ".join(case["flags"]), "yellow"))
     for name, value in case["answers"].items():
         facts.add_row(f"  {name}", Text(printable(value)))
     _print_whole(console, facts)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from dataclasses import replace
 
 import httpx2
 import pytest
+import structlog
 from api_world import BOUND, an_api
 from world import MOTHER, PHONE
 
+from smsflow import answers
 from smsflow.api import BATCH_MAX, Health, Server
 from smsflow.core.errors import StoreError
 
@@ -196,6 +199,7 @@ def test_event_moves_a_case_once(tmp_path):
     [
         ("9", {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
         ("x", {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
+        ("999", {"id": "e", "event": "accepted", "data": {"number": 1}}, 404, "unknown_case"),
         ("9" * 19, {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
         ("1", {"id": "e", "event": "granted", "data": {"amount": 1}}, 422, "unknown_event"),
         ("1", {"id": "e", "event": "danced", "data": {}}, 422, "unknown_event"),
@@ -230,6 +234,41 @@ def test_operator_ends_a_case(tmp_path):
         answer = await api.post("/v1/cases/1/operate", {"action": "end"}, "desk")
         assert (answer.status_code, answer.json()) == (202, {"case": "1", "outcome": "moved"})
         assert (await api.get("/v1/cases/1", "desk")).json()["status"] == "closed"
+
+    play(tmp_path, scenario)
+
+
+def test_event_that_nothing_waits_for_is_stale_and_a_warning(tmp_path):
+    """202 with the outcome; the log says it once, at WARNING, without what was said."""
+
+    async def scenario(api):
+        await api.post("/v1/births", birth(msisdn=PHONE), "moh")
+        event = {"id": "e1", "event": "accepted", "data": {"number": "104512"}}
+        with structlog.testing.capture_logs() as lines:
+            assert (await api.post("/v1/cases/1/events", event, "bodies")).json()["outcome"] == "stale"
+        assert lines == [
+            {
+                "event": "body.handled", "log_level": "warning", "case": 1, "body_event": "accepted",
+                "outcome": "stale",
+            }
+        ]  # fmt: skip
+
+    play(tmp_path, scenario)
+
+
+def test_operator_finds_flagged_cases_and_clears_them(tmp_path):
+    """Who has looked says so; the log says who it was."""
+
+    async def scenario(api):
+        await api.post("/v1/births", [birth(1), birth(2, msisdn=None)], "moh")
+        flagged = (await api.get("/v1/cases?flagged=true", "watch")).json()["cases"]
+        assert [(case["case"], case["flags"]) for case in flagged] == [("2", ["no_phone"])]
+        with structlog.testing.capture_logs() as lines:
+            answer = await api.post("/v1/cases/2/operate", {"action": "clear"}, "desk")
+        assert (answer.status_code, answer.json()) == (202, {"case": "2", "outcome": "moved"})
+        assert (lines[0]["event"], lines[0]["client"], lines[0]["action"]) == ("operator.acted", "desk", "clear")
+        assert (await api.get("/v1/cases?flagged=true", "desk")).json()["cases"] == []
+        assert (await api.post("/v1/cases/77/operate", {"action": "clear"}, "desk")).status_code == 404
 
     play(tmp_path, scenario)
 
@@ -272,6 +311,7 @@ def test_cases_come_in_pages(tmp_path):
         ("/v1/cases?after=x", 422, "bad_parameter"),
         ("/v1/cases?status=lost", 422, "bad_parameter"),
         ("/v1/cases?phone=1", 422, "unknown_parameter"),
+        ("/v1/cases?flagged=perhaps", 422, "bad_parameter"),
         ("/v1/cases?msisdn=12", 422, "length"),
         ("/v1/cases/77", 404, "unknown_case"),
         ("/v1/cases/one", 404, "unknown_case"),
@@ -361,7 +401,74 @@ def test_integrators_find_a_description(tmp_path):
         assert {path for _, path, _ in RIGHTS} <= {path.replace("{case}", "1") for path in described["paths"]}
         assert "mother_iin" in json.dumps(described["paths"]["/v1/births"]["post"]["requestBody"])
         assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
-        assert (await api.get("/docs")).status_code == 200
+
+    play(tmp_path, scenario)
+
+
+def test_docs_work_without_the_internet(tmp_path):
+    """Everything that the page loads comes from here."""
+
+    async def scenario(api):
+        page = await api.get("/docs")
+        assert page.status_code == 200
+        loaded = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""", page.text)
+        assert len(loaded) >= 3
+        for address in loaded:
+            assert re.match(r"/[^/]", address), address
+            assert (await api.get(address)).status_code == 200
+
+    play(tmp_path, scenario)
+
+
+def test_description_promises_only_what_comes(tmp_path):
+    """Summaries are words, every answer has a shape, and none is FastAPI's own."""
+
+    async def scenario(api):
+        described = (await api.get("/openapi.json")).json()
+        assert "HTTPValidationError" not in json.dumps(described)
+        for path, ways in described["paths"].items():
+            for operation in ways.values():
+                assert " " in operation["summary"]
+                for status, answer in operation["responses"].items():
+                    content = answer["content"]
+                    schema = content["text/plain" if path == "/metrics" else "application/json"]["schema"]
+                    assert schema.get("$ref") or path == "/metrics", (path, status)
+        single = described["paths"]["/v1/cases/{case}/events"]["post"]["responses"]
+        assert sorted(single) == ["202", "400", "401", "403", "404", "413", "422", "503"]
+        assert sorted(described["paths"]["/v1/cases/{case}"]["get"]["responses"]) == [
+            "200", "401", "403", "404", "503",
+        ]  # fmt: skip
+
+    play(tmp_path, scenario)
+
+
+def test_answers_have_the_described_shapes(tmp_path):
+    """Each answer is read by the model that OpenAPI is made from; there is no field more or less."""
+
+    def check(model, answer, status):
+        assert answer.status_code == status
+        model.model_validate_json(answer.text)
+
+    async def scenario(api):
+        poor = birth(2, sex="f", alive=1)
+        check(answers.BirthsOut, await api.post("/v1/births", [birth(msisdn=PHONE), poor], "moh"), 202)
+        check(answers.BatchRefusedOut, await api.post("/v1/births", poor, "moh"), 422)
+        citizen = {"iin": MOTHER, "msisdn": PHONE, "bound_at": "2026-01-01T00:00:00+05:00"}
+        check(answers.CitizensOut, await api.post("/v1/citizens", [citizen, 7], "moh"), 202)
+        check(answers.BatchRefusedOut, await api.post("/v1/citizens", [7], "moh"), 422)
+        event = {"id": "e1", "event": "accepted", "data": {"number": "1"}}
+        check(answers.EventOut, await api.post("/v1/cases/1/events", event, "bodies"), 202)
+        check(answers.ErrorOut, await api.post("/v1/cases/1/events", {"id": 7}, "bodies"), 422)
+        for text in ("R 1 1 2", f"R 1 1 2 {NAME}"):
+            api.world.reply(text)
+        for token in ("desk", "watch"):
+            check(answers.CaseOut, await api.get("/v1/cases/1", token), 200)
+        check(answers.OperationOut, await api.post("/v1/cases/1/operate", {"action": "end"}, "desk"), 202)
+        check(answers.CasesOut, await api.get("/v1/cases", "desk"), 200)
+        check(answers.ErrorOut, await api.get("/v1/cases?limit=0", "desk"), 422)
+        check(answers.HealthOut, await api.get("/v1/health"), 200)
+        api.health = Health("disk full", ())
+        check(answers.HealthOut, await api.get("/v1/health"), 503)
 
     play(tmp_path, scenario)
 

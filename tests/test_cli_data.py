@@ -75,7 +75,7 @@ def test_births_are_imported_and_bad_lines_named(tmp_path):
     assert [(item["line"], item["birth_id"], item["error"]) for item in report["rejected"]] == [
         (3, "b2", "check_digit")
     ]
-    assert "line 3: mother_iin: check_digit" in again.stdout
+    assert f"{file}:3: mother_iin: check_digit (not a valid IIN" in again.stdout
     assert again.stdout.endswith("2 accepted, 1 rejected\n")
 
 
@@ -106,7 +106,9 @@ def test_import_says_that_the_daemon_is_not_there(tmp_path):
     ("name", "text", "problem"),
     [
         ("a.csv", "birth_id,mother\n", "a.csv:1: unknown column 'mother'"),
-        ("a.csv", "birth_id,birth_id\n", "a.csv:1: a column stands there twice"),
+        ("a.csv", "birth_id,birth_id\n", "a.csv:1: the column birth_id stands there twice"),
+        ("a.csv", "birth_id,mother,x\nb1,m,x,1\n", "a.csv:1: unknown column 'x'"),
+        ("a.csv", "birth_id,mother,x\nb1,m,x,1\n", "a.csv:2: 4 cells where the first line has 3"),
         ("a.csv", "birth_id,sex\nb1,male,1\n", "a.csv:2: 3 cells where the first line has 2"),
         ("a.csv", 'birth_id\n"b1\n', "a.csv:2: not CSV"),
         ("a.json", "[{]", "a.json:1:3: not JSON"),
@@ -121,6 +123,37 @@ def test_file_that_cannot_be_read_is_told_with_its_place(tmp_path, name, text, p
 
     assert result.exit_code == 2
     assert problem in result.stderr
+
+
+def test_every_wrong_field_of_a_line_is_told(tmp_path):
+    """An editor of the file mends it in one go."""
+    file = tmp_path / "births.csv"
+    file.write_text(BIRTHS.splitlines()[0] + f"\nb1,{MOTHER},,2026-11-18T08:00:00+05:00,f,maybe,one,,\n")
+    _, again = import_over_http(tmp_path, "births", file)
+
+    assert [line.split(" (")[0] for line in again.stdout.splitlines()] == [
+        f"{file}:2: sex: not_allowed",
+        f"{file}:2: alive: wrong_type",
+        f"{file}:2: birth_order: wrong_type",
+        "0 accepted, 1 rejected",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("token: moh", "token: {env: NOT_SET_HERE}", "the token of client ministry is not set"),
+        ("may: [births, citizens]", "may: [citizens]", "no client of the api may: births"),
+    ],
+)
+def test_configuration_that_does_not_let_us_in_is_exit_2(tmp_path, old, new, problem):
+    """It is the configuration that must be mended, not the file."""
+    config, file = tmp_path / "smsflow.yaml", tmp_path / "births.csv"
+    config.write_text(CONFIG.format(port=1).replace(old, new))
+    file.write_text(BIRTHS)
+    result = call("births", "import", file, "--config", config)
+
+    assert (result.exit_code, result.stderr) == (2, f"{config}: {problem}\n")
 
 
 def test_cells_are_typed_by_their_columns(tmp_path):
@@ -175,6 +208,19 @@ def test_cases_are_listed_as_json_by_filter(config):
     assert [case["birth_id"] for case in page["cases"]] == ["b2"]
     assert page["next"] is None
     assert ([case["birth_id"] for case in first["cases"]], first["next"]) == (["b1"], "1")
+
+
+def test_flagged_cases_are_listed_with_their_flags(config, tmp_path):
+    """Only those; the table says why, and so does the case."""
+    with a_world(tmp_path) as world, world.store.transaction():
+        world.store.add_flag(1, "text_failed", world.now)
+    page = json.loads(call("cases", "list", "--flagged", "--json", "--config", config).stdout)
+
+    assert [(case["case"], case["flags"]) for case in page["cases"]] == [("1", ["text_failed"])]
+    table = call("cases", "--flagged", "--config", config).stdout
+    assert "flags" in table
+    assert "text_failed" in table
+    assert "text_failed" in call("cases", "show", 1, "--config", config).stdout
 
 
 def test_case_is_shown_as_a_conversation(config):
