@@ -295,6 +295,11 @@ class Framer:
         self._link = link
         self._buffer = b""
 
+    @property
+    def begun(self) -> bytes:
+        """What has come of a frame that is not whole yet."""
+        return self._buffer
+
     def receive(self, octets: bytes) -> Iterator[bytes]:
         """Yield each whole frame; what is left waits for the next call. Consume it to the end.
 

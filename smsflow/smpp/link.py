@@ -230,6 +230,10 @@ class Link:
         self._sequence = 0
         self._heard_at = now
         self._enquired = False
+        self._enquiry = (0, now)
+        self.round_trip_s: float | None = None
+        """How long the last enquire_link took to be answered; None before the first."""
+        self._held = False
         self._pending: dict[int, tuple[Hashable, float]] = {}
         self._unanswered = 0
         self._data_sms: set[int] = set()
@@ -251,6 +255,11 @@ class Link:
         return octets
 
     @property
+    def begun(self) -> bytes:
+        """What has come of a PDU whose rest has not."""
+        return self._framer.begun
+
+    @property
     def unanswered(self) -> int:
         """How many delivered PDUs still wait for `respond`."""
         return self._unanswered
@@ -262,12 +271,19 @@ class Link:
 
     def room(self, now: float) -> int:
         """Return how many submit_sm may be given now; when that is 0, a `Room` comes later if bound."""
-        if self.state is not LinkState.BOUND or self.settings.bind == "receiver":
+        if self._held or self.state is not LinkState.BOUND or self.settings.bind == "receiver":
             return 0
         most = self.settings.window - len(self._pending)
         room = 0 if now < self._paused_until else max(0, self._pace.room(now, most))
         self._starved = room == 0
         return room
+
+    def hold(self, held: bool, now: float) -> tuple[Event, ...]:  # noqa: FBT001 - on or off is all there is
+        """Give no more `room` while `held`; everything else goes on. A `Room` follows when it ends."""
+        self._held = held
+        self._starved = True
+        self._offer(now)
+        return self._take_events()
 
     def submit(self, token: Hashable, pdu: SubmitSm, now: float) -> None:
         """Send `pdu`; `SubmitAnswered` or `InDoubt` with `token` follows.
@@ -344,6 +360,9 @@ class Link:
         match pdu:
             case EnquireLink():
                 self._send(EnquireLinkResp(sequence=pdu.sequence))
+            case EnquireLinkResp():
+                if pdu.sequence == self._enquiry[0]:
+                    self.round_trip_s = now - self._enquiry[1]
             case BindResp():
                 self._handle_bind_resp(pdu)
             case Unbind():
@@ -351,7 +370,7 @@ class Link:
             case UnbindResp():
                 self._handle_unbind_resp()
             case _:
-                pass  # enquire_link_resp: having been heard is all that it says; outbind, alert_notification
+                pass  # outbind, alert_notification
 
     def _deliver(self, pdu: DeliverSm) -> None:
         """Hand `pdu` over, before the bind is answered too: refused for good it might be lost."""
@@ -439,7 +458,7 @@ class Link:
         elif now >= self._close_at:
             self._close(self._leaving_reason())
         elif now >= self._next_enquiry():
-            self._enquire()
+            self._enquire(now)
         self._offer(now)
         self._settle(now)
         return self._take_events()
@@ -473,12 +492,13 @@ class Link:
         patience = self.settings.response_timeout_s if self._enquired else 0.0
         return self._heard_at + self.settings.enquire_link_s + patience
 
-    def _enquire(self) -> None:
+    def _enquire(self, now: float) -> None:
         if self._enquired:
             self._close("nothing was heard, not even an answer to enquire_link")
             return
         self._enquired = True
-        self._send(EnquireLink(sequence=self._next_sequence()))
+        self._enquiry = (self._next_sequence(), now)
+        self._send(EnquireLink(sequence=self._enquiry[0]))
 
     # --------------------------------------------------------------------------------------- machinery
 
@@ -495,6 +515,7 @@ class Link:
     def _has_window(self) -> bool:
         return (
             self.state is LinkState.BOUND
+            and not self._held
             and self.settings.bind != "receiver"
             and len(self._pending) < self.settings.window
         )

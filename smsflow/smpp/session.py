@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from enum import Enum
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 from smsflow.core.errors import LocalViolation
 from smsflow.smpp.codec import DeliverSm, SubmitSm
@@ -41,7 +41,10 @@ from smsflow.smpp.link import (
     Undecoded,
 )
 
-__all__ = ["Listener", "Session", "SessionState"]
+__all__ = ["Address", "Listener", "Session", "SessionState", "Tap"]
+
+Address: TypeAlias = tuple[str, int]
+"""Host and port."""
 
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
@@ -97,6 +100,22 @@ class Listener(Protocol):
         """A frame could not be read, and was answered with an error: keep `raw` for a person."""
 
 
+class Tap(Protocol):
+    """Who is shown the octets of a session, as `Session.taps`. Must return soon, and must not raise."""
+
+    def opened(self, connection: Hashable, ours: Address, theirs: Address, /) -> None:
+        """A connection was made, or one that exists is tapped from here on."""
+
+    def sent(self, connection: Hashable, octets: bytes, /) -> None:
+        """These went out: whole PDUs."""
+
+    def received(self, connection: Hashable, octets: bytes, /) -> None:
+        """These came in; they may end anywhere."""
+
+    def ended(self, connection: Hashable, /) -> None:
+        """The connection ended."""
+
+
 class Session:
     """One SMPP session, through all its connections."""
 
@@ -116,6 +135,9 @@ class Session:
         """Counts the connections; a PDU can be answered only on the one that it came by."""
         self.bound_since: float | None = None
         """By `clock`; None when not bound."""
+        self.held = False
+        """Whether an operator wants nothing to be sent; see `hold`."""
+        self.taps: list[Tap] = []
         self._listener = listener
         self._tls = tls
         self._clock = clock
@@ -161,6 +183,23 @@ class Session:
         """Return how many submit_sm may be given now; when that is 0, `Listener.room` is called later."""
         return self._connection.link.room(self._clock()) if self._connection is not None else 0
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long the last enquire_link of this connection took; None before the first."""
+        return self._connection.link.round_trip_s if self._connection is not None else None
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
+        """Stay bound, take replies, and give no `room` while `held`, on this connection and all that follow."""
+        self.held = held
+        if self._connection is not None:
+            self._connection.hold(held)
+
+    def tap(self, tap: Tap) -> None:
+        """Show `tap` the octets from now on; remove it from `taps` when it has seen enough."""
+        self.taps.append(tap)
+        if self._connection is not None:
+            self._connection.introduce(tap)
+
     def submit(self, token: Hashable, pdu: SubmitSm) -> None:
         """Send `pdu`; `Listener.answered` or `.in_doubt` follows with `token`.
 
@@ -183,6 +222,8 @@ class Session:
         self.state = SessionState.CONNECTING
         self.epoch += 1
         self._connection = connection = _Connection(self.settings, self._clock, self._tell, self._flush)
+        connection.taps = self.taps
+        connection.hold(self.held)
         try:
             await self._connect(connection)
         except (OSError, TimeoutError) as error:
@@ -275,6 +316,7 @@ class _Connection(asyncio.Protocol):
         self._scheduled = False
         self._congested = False
         self._reading_paused = False
+        self.taps: list[Tap] = []
 
     # ------------------------------------------------------------------------------- from the session
 
@@ -287,6 +329,21 @@ class _Connection(asyncio.Protocol):
         """Answer a delivered PDU at the end of this turn of the event loop."""
         self.link.respond(sequence, status)
         self._schedule()
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
+        """Give no room while `held`."""
+        self._act(self.link.hold(held, self._clock()))
+        if self._transport is not None:
+            self._schedule()
+
+    def introduce(self, tap: Tap) -> None:
+        """Tell `tap` between whom the octets go, and what has come of a PDU that is not whole yet."""
+        if self._transport is None:
+            return
+        ours, theirs = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        tap.opened(self, tuple(ours[:2]), tuple(theirs[:2]))
+        if self.link.begun:
+            tap.received(self, self.link.begun)
 
     def unbind(self, grace_s: float) -> None:
         """Leave in peace, within `grace_s`."""
@@ -306,11 +363,15 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         raw_socket = transport.get_extra_info("socket")
         raw_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for tap in self.taps:
+            self.introduce(tap)
         self._end_turn()
 
     def data_received(self, data: bytes) -> None:
         """Act on what has come, let the listener commit, and send what follows in one write."""
         self._scheduled = True
+        for tap in self.taps:
+            tap.received(self, data)
         self._act(self.link.receive(data, self._clock()))
         self._end_turn()
 
@@ -328,6 +389,8 @@ class _Connection(asyncio.Protocol):
         """End: what was in flight is in doubt."""
         if self._timer is not None:
             self._timer.cancel()
+        for tap in self.taps:
+            tap.ended(self)
         self._act(self.link.lost(str(exc) if exc else "the message centre closed the connection"))
         self.ended.set()
 
@@ -353,6 +416,8 @@ class _Connection(asyncio.Protocol):
             return
         if octets:
             self._transport.write(octets)
+            for tap in self.taps:
+                tap.sent(self, octets)
         if self.link.state is LinkState.CLOSED:
             self._close(self._transport)
             return
