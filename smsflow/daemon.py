@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
@@ -43,6 +42,7 @@ from smsflow.smpp.session import Session
 from smsflow.store.queries import Queries
 from smsflow.store.store import Store, open_store
 from smsflow.switchboard import Switchboard
+from smsflow.tls import make_context
 from smsflow.writer import Writer
 
 __all__ = ["Daemon", "run"]
@@ -119,7 +119,7 @@ class Daemon:
     def _start_links(self, stack: AsyncExitStack) -> None:
         for link in self._settings.links:
             for settings in _sessions(link):
-                session = Session(settings, self._switchboard, tls=_tls(link))
+                session = Session(settings, self._switchboard, tls=make_context(link.tls) if link.tls else None)
                 self._switchboard.add(session)
                 self._spawn(stack, session.run())
                 stack.push_async_callback(session.stop, _GRACE_S)
@@ -210,13 +210,21 @@ def _sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
             bind=bind,  # type: ignore[arg-type]
             window=link.window,
             tps=link.tps,
+            system_type=link.system_type,
+            address_range=link.address_range,
+            source=link.source,
+            destination=link.destination,
+            alphabet=link.alphabet,
+            long_texts=link.long_texts,
+            enquire_link_s=link.enquire_link_s,
+            response_timeout_s=link.response_timeout_s,
+            rules=link.statuses,
+            prefixes=link.prefixes,
+            outbind=link.outbind if bind != "transmitter" else None,
+            server_name=link.tls.name if link.tls else "",
         )
         for bind in binds
     )
-
-
-def _tls(link: LinkConfig) -> ssl.SSLContext | None:
-    return ssl.create_default_context() if link.tls else None
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -18,7 +18,7 @@ centre gives to its own are separate, though they look alike (SMPP v3.4 §5.1.4)
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, TypeAlias
@@ -50,7 +50,7 @@ from smsflow.smpp.codec import (
     UnbindResp,
     Undecodable,
 )
-from smsflow.smpp.statuses import Status, Verdict, submit_verdict
+from smsflow.smpp.statuses import Rule, Status, Verdict, submit_verdict
 
 __all__ = [
     "UNBOUND",
@@ -75,6 +75,9 @@ class LinkSettings:
     """What an operator says about one SMPP session.
 
     `window` is how many submit_sm may be unanswered; `tps` how many may go out in a second, 0 for any number.
+    `source` and `destination` are (TON, NPI) of the addresses in submit_sm. `rules` say what follows from a
+    status, where that is not what `statuses.submit_rule` says. `outbind` is where we listen for the message
+    centre, which then asks us to bind. `server_name` is what its certificate must say, "" for `host`.
     """
 
     name: str
@@ -89,6 +92,15 @@ class LinkSettings:
     enquire_link_s: float = 30.0
     response_timeout_s: float = 30.0
     bind_timeout_s: float = 15.0
+    address_range: str = ""
+    source: tuple[int, int] = (0, 0)
+    destination: tuple[int, int] = (1, 1)
+    alphabet: str = "gsm"
+    long_texts: str = "udh8"
+    rules: Mapping[int, Rule] = field(default_factory=dict, hash=False)
+    prefixes: tuple[str, ...] = ()
+    outbind: tuple[str, int] | None = None
+    server_name: str = ""
 
 
 class LinkState(Enum):
@@ -509,6 +521,7 @@ class Link:
             system_id=settings.system_id,
             password=settings.password,
             system_type=settings.system_type,
+            address_range=settings.address_range,
         )
         self._send(request)
 
