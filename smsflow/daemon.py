@@ -134,11 +134,19 @@ class Daemon:
         if api is None:
             return
         app = create_app(
-            self.engine, self.births, self.writer, self.queries, self._settings, self._clock.now, self.find_health
+            self.engine,
+            self.births,
+            self.writer,
+            self.queries,
+            self._settings,
+            self._clock.now,
+            self.find_health,
+            self._switchboard.desk,
         )
         self._server = Server(app, api.host, api.port)
         await self._server.start()
         stack.push_async_callback(self._server.stop)
+        stack.callback(self._switchboard.desk.end_traces)
 
     def _spawn(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -149,6 +157,7 @@ class Daemon:
     async def _tick_forever(self) -> None:
         while True:
             self._tick()
+            self._switchboard.desk.tick(asyncio.get_running_loop().time())
             await asyncio.sleep(_TICK_S)
 
     def _tick(self) -> None:

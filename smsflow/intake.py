@@ -22,11 +22,13 @@ __all__ = [
     "BirthIn",
     "BodyEventIn",
     "CitizenIn",
+    "LinkActionIn",
     "OperateIn",
     "Rejection",
     "parse_birth",
     "parse_citizen",
     "parse_event",
+    "parse_link_action",
     "parse_operation",
 ]
 
@@ -165,6 +167,12 @@ class OperateIn(_Model):
     action: Literal["resume", "end"]
 
 
+class LinkActionIn(_Model):
+    """What a person does to a link."""
+
+    action: Literal["pause", "resume"]
+
+
 # --- reading them -----------------------------------------------------------------------------------------
 
 
@@ -194,6 +202,11 @@ def parse_citizen(value: object) -> CitizenIn | Rejection:
 def parse_operation(value: object) -> OperateIn | Rejection:
     """An operator's command."""
     return _read(OperateIn, value)
+
+
+def parse_link_action(value: object) -> LinkActionIn | Rejection:
+    """An operator's command to a link."""
+    return _read(LinkActionIn, value)
 
 
 def parse_event(value: object) -> tuple[BodyEventIn, dict[str, str]] | Rejection:

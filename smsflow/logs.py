@@ -26,6 +26,7 @@ EVENTS = {
     "smpp.lost": "a connection ended or could not be made; it is tried again",
     "smpp.throttled": "the message centre wants less",
     "smpp.undecodable": "a frame could not be read; it was answered with an error",
+    "operator.acted": "somebody has paused, resumed or traced a link",
     "reply.handled": "one line for each text that came in",
     "reply.failed": "a text could not be handled: our bug; it is kept",
     "text.sent": "a message centre took a text",
@@ -53,6 +54,7 @@ SMPP_UNBOUND = "smpp.unbound"
 SMPP_LOST = "smpp.lost"
 SMPP_THROTTLED = "smpp.throttled"
 SMPP_UNDECODABLE = "smpp.undecodable"
+OPERATOR_ACTED = "operator.acted"
 REPLY_HANDLED = "reply.handled"
 REPLY_FAILED = "reply.failed"
 TEXT_SENT = "text.sent"

@@ -143,6 +143,16 @@ class Sender:
             self._write(partial(self._store.outbox.retry, text, "", self._now(), self._now()))
         lane.waiting.clear()
 
+    def give_back(self, session: Session) -> None:
+        """Put back into the queue what was claimed for `session` and not begun; the rest of a text stays."""
+        lane = self._lanes.get(session)
+        if lane is None:
+            return
+        texts = {token.text for token, _ in lane.waiting if token.part == 0}
+        for text in texts:
+            self._write(partial(self._store.outbox.retry, text, "", self._now(), self._now()))
+        lane.waiting = deque(pair for pair in lane.waiting if pair[0].text not in texts)
+
     def _forget(self, session: Session, text: int) -> None:
         """Do not submit the parts that are left of a text of which one was refused."""
         lane = self._lanes[session]

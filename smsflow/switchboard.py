@@ -10,6 +10,7 @@ import structlog
 
 from smsflow import metrics
 from smsflow.inbox import Inbox
+from smsflow.links import LinkDesk
 from smsflow.logs import (
     SMPP_CONNECTED,
     SMPP_LOST,
@@ -47,9 +48,12 @@ class Switchboard:
         self._sender = sender
         self._now = now
         self._health: dict[Session, LinkHealth] = {}
+        self.desk = LinkDesk(now)
+        self.desk.on_pause = sender.give_back
 
     def add(self, session: Session) -> None:
         """Watch a session; one that may submit is given texts."""
+        self.desk.add(session)
         self._note(session, None, "not connected yet")
         if session.settings.bind != "receiver":
             self._sender.add(session)
@@ -63,6 +67,10 @@ class Switchboard:
         name, bind = session.settings.name, session.settings.bind
         self._health[session] = LinkHealth(name, bind, bound_since, trouble)
         metrics.LINK_BOUND.labels(link=name, bind=bind).set(1 if bound_since else 0)
+        if bound_since:
+            self.desk.bound(session)
+        else:
+            self.desk.troubled(session, trouble)
 
     # --- what sessions tell -------------------------------------------------------------------------
 
@@ -84,18 +92,22 @@ class Switchboard:
             _log.warning(SMPP_LOST, link=session.settings.name, reason=reason)
 
     def delivered(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
+        self.desk.taken(session, pdu.esm_class)
         self._inbox.take(session, pdu, epoch)
 
     def flush(self, session: Session) -> None:
         """Nothing to do: the writer commits once for all sessions, at the end of this turn of the loop."""
 
     def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
+        self.desk.answered(session, status)
         self._sender.answered(session, token, status, message_id)
 
-    def in_doubt(self, _session: Session, tokens: tuple[Hashable, ...]) -> None:
+    def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
+        self.desk.in_doubt(session, len(tokens))
         self._sender.in_doubt(tokens)
 
     def throttled(self, session: Session, status: int) -> None:
+        self.desk.throttled(session)
         _log.warning(SMPP_THROTTLED, link=session.settings.name, status=status_name(status))
 
     def room(self, session: Session) -> None:
