@@ -21,7 +21,7 @@ from smsflow.core.errors import StoreError
 from smsflow.core.identity import msisdn_of_source
 from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED
 from smsflow.replies import Handled, Replies
-from smsflow.smpp.codec import DeliverSm
+from smsflow.smpp.codec import DeliverSm, Undecodable
 from smsflow.smpp.receipts import Receipt, State, read_receipt
 from smsflow.smpp.segments import join, read_part
 from smsflow.smpp.session import Session
@@ -73,12 +73,14 @@ class Inbox:
         else:
             self._writer.submit(lambda: self._take_part(inbound, part), partial(self._done, arrival, inbound))
 
-    def keep_frame(self, session: Session, raw: bytes, reason: str) -> None:
-        """Keep a frame that could not be read, for a person to look at."""
-        at = self._now()
-        self._writer.submit(
-            lambda: self._store.arrivals.keep_frame(session.settings.name, raw, reason, at), lambda *_: None
-        )
+    def refuse(self, session: Session, pdu: Undecodable, epoch: int) -> None:
+        """Keep a frame that could not be read, for a person to look at; then it is answered, once."""
+        keep = partial(self._store.arrivals.keep_frame, session.settings.name, pdu.raw, pdu.reason, self._now())
+
+        def done(_: object, error: Exception | None) -> None:
+            session.refuse(pdu, Status.RSYSERR if error else pdu.answer, epoch=epoch)
+
+        self._writer.submit(keep, done)
 
     def _read(self, arrival: _Arrival, pdu: DeliverSm) -> tuple[Inbound, Part | None]:
         found, octets = read_part(pdu)

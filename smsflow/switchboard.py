@@ -20,7 +20,7 @@ from smsflow.logs import (
     SMPP_UNDECODABLE,
 )
 from smsflow.sender import Sender
-from smsflow.smpp.codec import DeliverSm
+from smsflow.smpp.codec import DeliverSm, Undecodable
 from smsflow.smpp.link import UNBOUND
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import status_name
@@ -113,6 +113,6 @@ class Switchboard:
     def room(self, session: Session) -> None:
         self._sender.room(session)
 
-    def undecodable(self, session: Session, raw: bytes, reason: str) -> None:
-        self._inbox.keep_frame(session, raw, reason)
-        _log.warning(SMPP_UNDECODABLE, link=session.settings.name, reason=reason, octets=len(raw))
+    def undecodable(self, session: Session, pdu: Undecodable, epoch: int) -> None:
+        self._inbox.refuse(session, pdu, epoch)
+        _log.warning(SMPP_UNDECODABLE, link=session.settings.name, reason=pdu.reason, octets=len(pdu.raw))
