@@ -1,11 +1,12 @@
 """The engine on a real store: births, replies, silence, bodies, and what must never happen."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from world import NOON, PHONE, QUIET, ZONE, World, a_world
+from world import DIALOGS, NOON, PHONE, QUIET, ZONE, World, a_world
 
 from smsflow.core.conversation import Status
 from smsflow.engine import Refused
@@ -560,3 +561,22 @@ def test_journal_alone_rebuilds_every_conversation(world: World) -> None:
 
     for stored in world.store.load_phone(PHONE):
         assert world.replay(stored.case) == stored
+
+
+def test_edit_of_a_dialog_moves_nobody(tmp_path: Path) -> None:
+    """A conversation keeps the revision that it began with; the next one begins the new."""
+    folder = tmp_path / "dialogs"
+    shutil.copytree(DIALOGS, folder)
+    with a_world(tmp_path, dialogs=folder) as world:
+        old = world.birth()
+        world.reply("R 1 1 2")
+        world.sent()
+    file = folder / "registration.yaml"
+    file.write_text(file.read_text().replace("education", "schooling").replace("greeting {", "welcome {"))
+    with a_world(tmp_path, dialogs=folder) as world:
+        new = world.birth("b2", msisdn="77017654321", mother_iin="950101200002")
+        world.reply(f"R 1 1 2 {NAME}")
+
+        assert world.case(old).state == "education"
+        assert world.case(new).revision != world.case(old).revision
+        assert world.sent() == ["education 1 a 2 b 3 c R 1 1 2 1", "welcome R 1 1 1 R 1 1 2"]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from small import small_files
 
-from smsflow.core import reader
+from smsflow.core import forms
 from smsflow.core.check import CODES
 from smsflow.core.dialog import KNOWN_RULES, REQUIRED_TEXTS, Rung, Scheme
 from smsflow.core.durations import parse_duration
@@ -19,7 +19,15 @@ from smsflow.core.reader import read_dialogs
 from smsflow.core.text import LONGEST
 
 REFERENCE = (Path(__file__).parent.parent / "dialogs" / "README.md").read_text(encoding="utf-8")
-MODELS = (reader._Dialog, reader._Silence, reader._Ask, reader._Reaction, reader._Wait, reader._End, reader._List)
+MODELS = (
+    forms.DialogForm,
+    forms.SilenceForm,
+    forms.AskForm,
+    forms.ReactionForm,
+    forms.WaitForm,
+    forms.EndForm,
+    forms.ListForm,
+)
 KEYS = sorted({field.alias or name for model in MODELS for name, field in model.model_fields.items()})
 
 
@@ -29,7 +37,7 @@ def test_every_key_stands_in_the_reference(key):
     assert re.search(rf"`{key}`|^{key}:|[{{ ]{key}: ", REFERENCE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("kind", get_args(reader._Ask.model_fields["ask"].annotation))
+@pytest.mark.parametrize("kind", get_args(forms.AskForm.model_fields["ask"].annotation))
 def test_every_kind_of_question_stands_in_the_reference(kind):
     """A row of its own."""
     assert f"| `{kind}` |" in REFERENCE

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from typing import Any
 
 from smsflow.core.dialog import (
     MORE,
@@ -27,7 +24,6 @@ from smsflow.core.dialog import (
     OptionList,
     Reaction,
     Rule,
-    Rung,
     Scheme,
     Silence,
     State,
@@ -37,6 +33,17 @@ from smsflow.core.dialog import (
 from smsflow.core.document import Document, Path, read_document, validate
 from smsflow.core.durations import Duration, parse_duration
 from smsflow.core.errors import DialogError, Finding
+from smsflow.core.forms import (
+    AskForm,
+    DialogForm,
+    EndForm,
+    ListForm,
+    SharedTextsForm,
+    SilenceForm,
+    Then,
+    WaitForm,
+    Words,
+)
 from smsflow.core.reply import Kind
 from smsflow.core.text import Template, parse_template
 
@@ -44,98 +51,7 @@ __all__ = ["SHARED_TEXTS", "read_dialog", "read_dialogs", "revision_of"]
 
 SHARED_TEXTS = "texts.yaml"
 _LISTS = "lists/"
-
-
-def _form(pattern: str, expected: str) -> AfterValidator:
-    """A text of this form; the error says what was expected."""
-
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"expected {expected}, got {text!r}")
-        return text
-
-    return AfterValidator(check)
-
-
-Word = Annotated[str, _form(r"[a-z][a-z0-9_-]*", "a word of small letters a to z, digits, - and _")]
-Slug = Annotated[str, _form(r"[a-z][a-z0-9_]{0,39}", "a name of small letters a to z, digits and _, 40 at most")]
-Language = Annotated[str, _form(r"[a-z]{2}", "a language such as kk, ru or en")]
-Service = Annotated[str, _form(r"[0-9]", "one digit")]
-Digits = Annotated[str, _form(r"[0-9]{1,3}", "a code of one to three digits")]
-Filled = Annotated[str, StringConstraints(min_length=1)]
-Labels = dict[Language, Filled]
-Words = Filled | Labels
-Then = str | dict[str, str]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=False)
-
-
-class _Silence(_Model):
-    remind: list[str] = []
-    give_up: str = Field(alias="give up")
-    then: str
-
-
-class _Ask(_Model):
-    ask: Literal["language", "choice", "confirm", "name", "iban", "text", "digits"]
-    text: Words | None = None
-    say: str | None = None
-    save: Slug | None = None
-    then: Then
-    choices: dict[Digits, Words] | None = None
-    list: str | None = None
-    of: Slug | None = None
-    other: str | None = None
-    length: str | None = None
-    strict: bool = False
-    silence: _Silence | None = None
-
-
-class _Reaction(_Model):
-    say: str = ""
-    begin: str | list[str] = []
-    then: str | None = None
-
-
-class _Wait(_Model):
-    send: Word | None = None
-    content: list[Slug] = Field(default=[], alias="with")
-    wait: dict[Slug, _Reaction]
-    say: str = ""
-    late: str | None = None
-
-
-class _End(_Model):
-    end: Slug
-    say: str = ""
-    begin: str | list[str] = []
-
-
-class _Dialog(_Model):
-    dialog: Word
-    title: Labels
-    service: Service
-    starts: Literal["birth"] | None = None
-    replies: Scheme = Scheme.PATH
-    languages: Annotated[list[Language], Field(min_length=1)]
-    budget: str = "2 segments"
-    silence: _Silence
-    not_understood: list[Rung] = Field(default=list(Rung), alias="not understood")
-    begin: Then
-    states: dict[Slug, dict[str, Any]]
-    texts: dict[Slug, Words] = {}
-
-
-class _SharedTexts(_Model):
-    texts: dict[Slug, Words]
-
-
-class _List(_Model):
-    name: Word = Field(alias="list")
-    options: dict[Digits, Labels] | list[dict[str, str]] | None = None
-    groups: dict[str, list[dict[str, str]]] | None = None
+_STATE_FORMS: Mapping[str, type[AskForm | WaitForm | EndForm]] = {"ask": AskForm, "wait": WaitForm, "end": EndForm}
 
 
 def read_dialogs(files: Mapping[str, str]) -> tuple[Dialog, ...]:
@@ -202,7 +118,7 @@ class _Raw:
     """A state as it stands in the file, before names are looked up."""
 
     name: str
-    model: _Ask | _Wait | _End
+    model: AskForm | WaitForm | EndForm
 
 
 class _Reader:
@@ -219,7 +135,7 @@ class _Reader:
         self._texts_by_name: dict[str, Texts] = {}
 
     def dialog(self) -> Dialog:
-        model, findings = validate(_Dialog, self._document)
+        model, findings = validate(DialogForm, self._document)
         self._findings += findings
         states = self._raw_states()
         if model is None:
@@ -263,7 +179,11 @@ class _Reader:
             if not isinstance(keys, dict):
                 continue  # the dialog's own schema has said so
             path: Path = ("states", name)
-            kinds: dict[str, type[_Ask | _Wait | _End]] = {"ask": _Ask, "wait": _Wait, "end": _End}
+            kinds: dict[str, type[AskForm | WaitForm | EndForm]] = {
+                "ask": AskForm,
+                "wait": WaitForm,
+                "end": EndForm,
+            }
             kind = next((kinds[key] for key in kinds if key in keys), None)
             if kind is None:
                 self._find(path, "a state asks, waits or ends: expected one of the keys ask, wait, end")
@@ -275,24 +195,24 @@ class _Reader:
         return raw
 
     def _states(self, raw: list[_Raw], lists: Mapping[str, OptionList], scheme: Scheme) -> dict[str, State]:
-        asks = [state.name for state in raw if isinstance(state.model, _Ask)]
+        asks = [state.name for state in raw if isinstance(state.model, AskForm)]
         width = len(str(len(asks)))
         states: dict[str, State] = {}
         for state in raw:
             path: Path = ("states", state.name)
             match state.model:
-                case _Ask() as ask:
+                case AskForm() as ask:
                     number = str(asks.index(state.name) + 1).zfill(width) if scheme is Scheme.FIXED else ""
                     built = self._ask(state.name, ask, path, lists, number)
                     if built:
                         states[state.name] = built
-                case _Wait() as wait:
+                case WaitForm() as wait:
                     states[state.name] = self._wait(state.name, wait, path)
-                case _End() as end:
+                case EndForm() as end:
                     states[state.name] = End(state.name, end.end, end.say, _names(end.begin))
         return states
 
-    def _ask(self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList], number: str) -> Ask | None:
+    def _ask(self, name: str, ask: AskForm, path: Path, lists: Mapping[str, OptionList], number: str) -> Ask | None:
         options = self._options(name, ask, path, lists)
         silence = self._silence(ask.silence, (*path, "silence")) if ask.silence else self._default_silence
         if silence is None:
@@ -317,7 +237,7 @@ class _Reader:
             number=number,
         )
 
-    def _options(self, name: str, ask: _Ask, path: Path, lists: Mapping[str, OptionList]) -> OptionList | None:
+    def _options(self, name: str, ask: AskForm, path: Path, lists: Mapping[str, OptionList]) -> OptionList | None:
         allowed = {
             "language": ("choices",),
             "choice": ("choices", "list", "of", "other"),
@@ -339,7 +259,7 @@ class _Reader:
             return lists.get(ask.list)
         return OptionList(name, {"": self._choices(ask, path)})
 
-    def _choices(self, ask: _Ask, path: Path) -> tuple[Option, ...]:
+    def _choices(self, ask: AskForm, path: Path) -> tuple[Option, ...]:
         options = []
         for code, words in (ask.choices or {}).items():
             where = (*path, "choices", code)
@@ -360,7 +280,7 @@ class _Reader:
             self._find((*path, "other"), f"{MORE} is taken by a choice; `other` needs it")
         return tuple(options)
 
-    def _wait(self, name: str, wait: _Wait, path: Path) -> Wait:
+    def _wait(self, name: str, wait: WaitForm, path: Path) -> Wait:
         if not wait.wait:
             self._find((*path, "wait"), "must name at least one event")
         if wait.content and not wait.send:
@@ -374,7 +294,7 @@ class _Reader:
         late = self._parsed(wait.late, (*path, "late"), parse_duration) if wait.late else None
         return Wait(name, reactions, wait.send or "", tuple(wait.content), late, wait.say)
 
-    def _silence(self, silence: _Silence, path: Path) -> Silence | None:
+    def _silence(self, silence: SilenceForm, path: Path) -> Silence | None:
         remind = [
             self._parsed(words, (*path, "remind", index), parse_duration)
             for index, words in enumerate(silence.remind)
@@ -388,7 +308,7 @@ class _Reader:
             self._find((*path, "give up"), "reminders must rise, and giving up must come after the last of them")
         return Silence(known, give_up, silence.then)
 
-    def _length(self, ask: _Ask, path: Path) -> tuple[int, int]:
+    def _length(self, ask: AskForm, path: Path) -> tuple[int, int]:
         if ask.ask != "digits":
             return (1, 1)
         least, _, most = (ask.length or "").partition("-")
@@ -439,7 +359,7 @@ class _Reader:
         self._find(path, f"expected a code ({offered}), a rule (account known …) or otherwise")
         return None
 
-    def _find_unknown_names(self, dialog: Dialog, model: _Dialog) -> None:
+    def _find_unknown_names(self, dialog: Dialog, model: DialogForm) -> None:
         """Every state and text that is named but not there."""
         for path, name in _named_states(model):
             if name not in model.states:
@@ -465,7 +385,7 @@ class _Reader:
                 self._find(where, str(error), document)
         return templates
 
-    def _question_text(self, ask: _Ask, path: Path) -> Texts:
+    def _question_text(self, ask: AskForm, path: Path) -> Texts:
         """The question's own `text`, or the one among the texts that `say` names."""
         if (ask.text is None) == (ask.say is None):
             self._find(path, "a question has its own `text`, or `say` names one of the texts: expected one of them")
@@ -490,7 +410,7 @@ class _Reader:
 
     def _shared_texts(self) -> dict[str, Texts]:
         document = self._used(SHARED_TEXTS)
-        model, findings = validate(_SharedTexts, document) if document else (None, [])
+        model, findings = validate(SharedTextsForm, document) if document else (None, [])
         self._findings += findings
         return self._texts(model.texts, ("texts",), document) if model and document else {}
 
@@ -499,11 +419,11 @@ class _Reader:
     def _lists(self, states: list[_Raw]) -> dict[str, OptionList]:
         lists: dict[str, OptionList] = {}
         for state in states:
-            name = state.model.list if isinstance(state.model, _Ask) else None
+            name = state.model.list if isinstance(state.model, AskForm) else None
             if name is None or name in lists:
                 continue
             document = self._used(f"{_LISTS}{name}.yaml", ("states", state.name, "list"))
-            model, findings = validate(_List, document) if document else (None, [])
+            model, findings = validate(ListForm, document) if document else (None, [])
             self._findings += findings
             if model and document:
                 lists[name] = OptionList(name, self._groups(model, document))
@@ -518,7 +438,7 @@ class _Reader:
         self._findings += document.findings
         return document
 
-    def _groups(self, model: _List, document: Document) -> dict[str, tuple[Option, ...]]:
+    def _groups(self, model: ListForm, document: Document) -> dict[str, tuple[Option, ...]]:
         if (model.options is None) == (model.groups is None):
             self._find((), "a list has either `options` or `groups`", document)
             return {}
@@ -596,7 +516,7 @@ def _ways(then: Then, path: Path) -> Iterator[tuple[Path, str]]:
         yield from (((*path, case), to) for case, to in then.items())
 
 
-def _named_states(model: _Dialog) -> Iterator[tuple[Path, str]]:
+def _named_states(model: DialogForm) -> Iterator[tuple[Path, str]]:
     yield from _ways(model.begin, ("begin",))
     yield ("silence", "then"), model.silence.then
     for name, keys in model.states.items():
@@ -612,7 +532,7 @@ def _named_states(model: _Dialog) -> Iterator[tuple[Path, str]]:
                 yield (*path, "wait", event, "then"), reaction["then"]
 
 
-def _named_texts(model: _Dialog, dialog: Dialog) -> Iterator[tuple[Path, str]]:
+def _named_texts(model: DialogForm, dialog: Dialog) -> Iterator[tuple[Path, str]]:
     for name in model.states:
         state, path = dialog.states.get(name), ("states", name)
         if isinstance(state, Wait | End) and state.say:
