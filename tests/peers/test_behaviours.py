@@ -619,7 +619,6 @@ def test_behaviour_26_receipts_that_nobody_waits_for(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
-@pytest.mark.xfail(strict=True, reason="26: a receipt that comes before the response is not parked yet")
 def test_behaviour_26_receipt_before_the_response(tmp_path: Path) -> None:
     """It is parked, and matched when the response brings the id."""
 
