@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from smsflow.cli_data import backup, births, cases, citizens
+from smsflow.cli_link import link
 
 __all__ = ["main"]
 
@@ -33,7 +34,7 @@ def main() -> None:
     """
 
 
-for _command in (births, citizens, cases, backup):
+for _command in (births, citizens, cases, link, backup):
     main.add_command(_command)
 
 

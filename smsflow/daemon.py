@@ -45,7 +45,7 @@ from smsflow.switchboard import Switchboard
 from smsflow.tls import make_context
 from smsflow.writer import Writer
 
-__all__ = ["Daemon", "run"]
+__all__ = ["Daemon", "find_sessions", "run"]
 
 _GRACE_S = 3.0  # for message centres to answer what was sent, before we unbind; 10 s are all we have to stop
 _TICK_S = 0.5  # how often timers are looked at
@@ -118,7 +118,7 @@ class Daemon:
 
     def _start_links(self, stack: AsyncExitStack) -> None:
         for link in self._settings.links:
-            for settings in _sessions(link):
+            for settings in find_sessions(link):
                 session = Session(settings, self._switchboard, tls=make_context(link.tls) if link.tls else None)
                 self._switchboard.add(session)
                 self._spawn(stack, session.run())
@@ -206,7 +206,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     await daemon.stop()
 
 
-def _sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
+def find_sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
     """The sessions of a link: one transceiver, or a receiver and a transmitter."""
     binds = ("receiver", "transmitter") if link.bind == "receiver+transmitter" else ("transceiver",)
     return tuple(

@@ -50,6 +50,7 @@ class Meter:
     errors: Counter[str] = field(default_factory=Counter)
     last_receipt_at: datetime | None = None
     round_trip_s: float | None = None
+    enquired_at: datetime | None = None
     samples: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=64))
 
     def count_answer(self, status: int) -> None:
@@ -99,6 +100,7 @@ class LinkFigures:
     errors: dict[str, int]
     lost: int
     last_receipt_at: str | None
+    enquire_link_at: str | None
     enquire_link_ms: float | None
 
 
@@ -151,8 +153,8 @@ class LinkDesk:
         """Take a sample of every session; some times in ten seconds."""
         for session, meter in self._meters.items():
             meter.sample(now_s, _submitted(session, meter))
-            if session.round_trip_s is not None:
-                meter.round_trip_s = session.round_trip_s
+            if session.round_trip_s not in (None, meter.round_trip_s):
+                meter.round_trip_s, meter.enquired_at = session.round_trip_s, self._now()
 
     # --- what an operator sees ----------------------------------------------------------------------
 
@@ -163,14 +165,13 @@ class LinkDesk:
     def _figures(self, session: Session, meter: Meter) -> LinkFigures:
         settings = session.settings
         tps_in, tps_out = meter.tps
-        round_trip_s = meter.round_trip_s if session.round_trip_s is None else session.round_trip_s
         return LinkFigures(
             name=settings.name,
             bind=settings.bind,
             host=settings.host,
             port=settings.port,
             state=session.state.value,
-            since=meter.since.isoformat(timespec="seconds"),
+            since=_moment(meter.since) or "",
             trouble=self._trouble[session],
             paused=session.held,
             window=settings.window,
@@ -184,8 +185,9 @@ class LinkDesk:
             throttles=meter.throttles,
             errors=dict(meter.errors.most_common()),
             lost=meter.lost,
-            last_receipt_at=meter.last_receipt_at.isoformat(timespec="seconds") if meter.last_receipt_at else None,
-            enquire_link_ms=None if round_trip_s is None else round(round_trip_s * 1000, 1),
+            last_receipt_at=_moment(meter.last_receipt_at),
+            enquire_link_at=_moment(meter.enquired_at),
+            enquire_link_ms=None if meter.round_trip_s is None else round(meter.round_trip_s * 1000, 1),
         )
 
     def collector(self) -> Collector:
@@ -234,6 +236,10 @@ class LinkDesk:
         """End every trace: the daemon stops."""
         for trace in self._traces:
             trace.end()
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
 
 
 def _submitted(session: Session, meter: Meter) -> int:

@@ -301,7 +301,7 @@ def _ethernet(side: _Side, peer: _Side, octets: bytes, flags: int) -> bytes:
 def _checksum(octets: bytes) -> bytes:
     """Return the Internet checksum of `octets` (RFC 1071)."""
     padded = octets + b"\0" * (len(octets) % 2)
-    total = sum(struct.unpack(f">{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f">{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return (~total & 0xFFFF).to_bytes(2, "big")
