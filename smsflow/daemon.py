@@ -39,6 +39,7 @@ from smsflow.replies import Replies
 from smsflow.sender import Sender
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import Session
+from smsflow.store.outbox import Routes
 from smsflow.store.queries import Queries
 from smsflow.store.store import Store, open_store
 from smsflow.switchboard import Switchboard
@@ -65,6 +66,7 @@ class Daemon:
         self.engine: Engine
         self.writer: Writer
         self.queries: Queries
+        self._inbox: Inbox
         self._switchboard: Switchboard
         self._gateways: Gateways
         self._server: Server | None = None
@@ -109,12 +111,13 @@ class Daemon:
         sender.writer = self.writer
         with self.store.transaction():
             self.store.outbox.doubt_all(now())
+            self.store.outbox.use_routes(_find_routes(settings.links))
         self.queries = Queries(settings.store_path, settings.zone, library)
         stack.callback(self.queries.close)
-        inbox = Inbox(
+        self._inbox = Inbox(
             Replies(self.engine, self.store), self.store, self.writer, now, run=now().strftime("%Y%m%d%H%M%S%f")
         )
-        self._switchboard = Switchboard(inbox, sender, now)
+        self._switchboard = Switchboard(self._inbox, sender, now)
 
     def _start_links(self, stack: AsyncExitStack) -> None:
         for link in self._settings.links:
@@ -163,6 +166,7 @@ class Daemon:
     def _tick(self) -> None:
         """Queue held texts whose time has come, and fire the timers that are due, each by itself."""
         now = self._clock.now()
+        self._inbox.tick()
 
         def job() -> tuple[int, ...]:
             self.store.outbox.release_held(now, _AT_ONCE)
@@ -204,6 +208,11 @@ async def run(settings: Settings, clock: Clock) -> None:
     await daemon.start()
     await stopping.wait()
     await daemon.stop()
+
+
+def _find_routes(links: tuple[LinkConfig, ...]) -> Routes:
+    prefixes = tuple((prefix, link.name) for link in links for prefix in link.prefixes)
+    return Routes(frozenset(link.name for link in links), prefixes)
 
 
 def find_sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:

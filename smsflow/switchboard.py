@@ -20,6 +20,7 @@ from smsflow.logs import (
     SMPP_UNDECODABLE,
 )
 from smsflow.sender import Sender
+from smsflow.smpp.backoff import NEEDS_A_PERSON
 from smsflow.smpp.codec import DeliverSm, Undecodable
 from smsflow.smpp.link import UNBOUND
 from smsflow.smpp.session import Session
@@ -54,6 +55,7 @@ class Switchboard:
     def add(self, session: Session) -> None:
         """Watch a session; one that may submit is given texts."""
         self.desk.add(session)
+        self._inbox.add(session)
         self._note(session, None, "not connected yet")
         if session.settings.bind != "receiver":
             self._sender.add(session)
@@ -80,7 +82,10 @@ class Switchboard:
 
     def refused(self, session: Session, status: int) -> None:
         self._note(session, None, f"bind refused with {status_name(status)}")
-        _log.error(SMPP_REFUSED, link=session.settings.name, status=status_name(status))
+        if status in NEEDS_A_PERSON:
+            _log.error(SMPP_REFUSED, link=session.settings.name, status=status_name(status))
+        else:  # it may pass by itself
+            _log.warning(SMPP_REFUSED, link=session.settings.name, status=status_name(status))
 
     def lost(self, session: Session, reason: str) -> None:
         if not self._health[session].trouble.startswith("bind refused"):
@@ -104,7 +109,7 @@ class Switchboard:
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
         self.desk.in_doubt(session, len(tokens))
-        self._sender.in_doubt(tokens)
+        self._sender.in_doubt(session, tokens)
 
     def throttled(self, session: Session, status: int) -> None:
         self.desk.throttled(session)

@@ -94,10 +94,9 @@ _WRITE: Final = {ord(character): code for code, character in enumerate(_DEFAULT)
 _EXTENDED: Final = frozenset(_EXTENSION.values())
 _CHARACTERS: Final = frozenset(map(chr, _WRITE))
 
-# One text alone, and each part of a long one, in octets as SMPP carries them: 160 and 153 septets unpacked,
-# 70 and 67 UCS-2 characters (3GPP TS 23.040 §9.2.3.24.1: the header of a part takes 6 of 140 octets).
+# One text alone in octets as SMPP carries them: 160 septets unpacked, 70 UCS-2 characters.
 _ALONE: Final = {Coding.GSM: 160, Coding.UCS2: 140}
-_PART: Final = {Coding.GSM: 153, Coding.UCS2: 134}
+_AIR: Final = 140  # octets of one SMS; the header of a part takes 6 or 7 of them (3GPP TS 23.040 §9.2.3.24)
 
 
 def is_gsm(text: str) -> bool:
@@ -197,8 +196,10 @@ def encode(text: str, coding: Coding | None = None) -> tuple[Coding, bytes]:
     return chosen, text.encode("utf-16-be", "replace")
 
 
-def split(text: str, coding: Coding | None = None) -> tuple[bytes, ...]:
+def split(text: str, coding: Coding | None = None, *, header_octets: int = 6) -> tuple[bytes, ...]:
     """Return the octets of each part of `text`, without user data headers; one part if it fits alone.
+
+    A part holds 153 septets or 67 UCS-2 characters, or fewer where the header takes more than 6 octets.
 
     No part ends inside an escape pair or a surrogate pair. Shape: at least one part; an empty text is one
     empty part. `coding` as in `encode`.
@@ -206,10 +207,12 @@ def split(text: str, coding: Coding | None = None) -> tuple[bytes, ...]:
     chosen, octets = encode(text, coding)
     if len(octets) <= _ALONE[chosen]:
         return (octets,)
+    room = _AIR - header_octets
+    most = room * 8 // 7 if chosen is Coding.GSM else room & ~1
     parts: list[bytes] = []
     start = 0
     while start < len(octets):
-        end = _find_cut(chosen, octets, start + _PART[chosen])
+        end = _find_cut(chosen, octets, start + most)
         parts.append(octets[start:end])
         start = end
     return tuple(parts)
