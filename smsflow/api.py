@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 import structlog
 from fastapi import Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict
@@ -50,14 +50,17 @@ from smsflow.intake import (
     BodyEventIn,
     CitizenIn,
     FieldError,
+    LinkActionIn,
     OperateIn,
     Rejection,
     in_words,
     parse_birth,
     parse_citizen,
     parse_event,
+    parse_link_action,
     parse_operation,
 )
+from smsflow.links import LinkDesk
 from smsflow.logs import API_FAILED, BODY_HANDLED, OPERATOR_ACTED
 from smsflow.server import Server
 from smsflow.store.people import Birth
@@ -117,6 +120,7 @@ class _Problem(Exception):
 
 _REFUSALS = {
     "unknown_case": (404, "there is no such case"),
+    "unknown_link": (404, "the configuration has no such link"),
     "unknown_event": (422, "the case's dialog never waits for this event"),
     "differs": (409, "this birth was recorded before with other facts"),
 }
@@ -174,19 +178,19 @@ _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 
 
 class _Guard:
-    """Lets in clients that have a right; `request.state.client` is who it is."""
+    """Lets in clients that have one of `rights`; `request.state.client` is who it is."""
 
-    def __init__(self, clients: Sequence[Client], right: Right) -> None:
+    def __init__(self, clients: Sequence[Client], *rights: Right) -> None:
         self._clients = clients
-        self._right = right
+        self._rights = rights
 
     async def __call__(self, request: Request, credentials: _Credentials) -> None:
         token = credentials.credentials.encode() if credentials else b""
         found = [client for client in self._clients if hmac.compare_digest(client.token.encode(), token)]
         if not found:
             raise _Problem(401, "unauthorized", "a bearer token that is known is needed")
-        if self._right not in found[0].rights:
-            raise _Problem(403, "forbidden", f"this client may not: {self._right.value}")
+        if found[0].rights.isdisjoint(self._rights):
+            raise _Problem(403, "forbidden", f"this client may not: {self._rights[0].value}")
         request.state.client = found[0]
 
 
@@ -217,6 +221,7 @@ def create_app(
     settings: Settings,
     now: Callable[[], datetime],
     health: Callable[[], Health],
+    desk: LinkDesk | None = None,
 ) -> FastAPI:
     """The HTTP API as an ASGI application; it has to run in the event loop of `writer`."""
     app = FastAPIOffline(
@@ -228,11 +233,19 @@ def create_app(
         swagger_ui_parameters={"validatorUrl": None},  # nothing is sent to anybody else
     )
     _answer_errors(app)
-    _Api(engine, births, writer, queries, now, health, Exposition(settings.store_path, settings.zone)).route(
-        app, settings.api.clients if settings.api else ()
-    )
+    clients = settings.api.clients if settings.api else ()
+    links = _Links(desk or LinkDesk(now))
+    exposition = Exposition(settings.store_path, settings.zone, links.desk.collector())
+    _Api(engine, births, writer, queries, now, health, exposition).route(app, clients)
+    links.route(app, clients)
     _describe(app)
     return app
+
+
+def _needs(clients: Sequence[Client], *rights: Right) -> dict[str, Any]:
+    """What an endpoint for clients with one of `rights` is declared with."""
+    refusals = {401: {"description": "no token, or an unknown one"}, 403: {"description": "not allowed"}}
+    return {"dependencies": [Depends(_Guard(clients, *rights))], "responses": refusals}
 
 
 class _Api:
@@ -461,6 +474,65 @@ class _Api:
         """For Prometheus."""
         text, content_type = await self._exposition.read(self._now())
         return Response(text, headers={"Content-Type": content_type})
+
+
+# --- links ------------------------------------------------------------------------------------------------
+
+
+class TraceQuery(BaseModel):
+    """How long a trace lasts, and what of it is not overwritten."""
+
+    model_config = ConfigDict(extra="forbid")
+    seconds: Annotated[float | None, Query(gt=0, le=86_400)] = None
+    texts: bool = False
+    passwords: bool = False
+
+
+class _Links:
+    """The operator's endpoints: what the links do, pause and resume, traces."""
+
+    def __init__(self, desk: LinkDesk) -> None:
+        self.desk = desk
+
+    def route(self, app: FastAPI, clients: Sequence[Client]) -> None:
+        """Put every endpoint into `app`."""
+        operate = _needs(clients, Right.OPERATE)
+        app.add_api_route("/v1/links", self.get_links, **_needs(clients, Right.READ, Right.OPERATE))
+        app.add_api_route(
+            "/v1/links/{name}",
+            self.post_link,
+            methods=["POST"],
+            **_body(LinkActionIn.model_json_schema()),
+            **operate,
+        )
+        app.add_api_route("/v1/links/{name}/trace", self.get_trace, **operate)
+
+    async def get_links(self) -> JSONResponse:
+        """Every session of every link: state, window, rates, errors. Counts are since the daemon's start."""
+        return JSONResponse(self._show())
+
+    async def post_link(self, name: str, request: Request) -> JSONResponse:
+        """Pause a link, which stays bound, takes replies, and sends nothing; or resume it."""
+        action = parse_link_action(await _read_json(request))
+        if isinstance(action, Rejection):
+            raise _rejected(action)
+        self._find(name)
+        self.desk.hold(name, held=action.action == "pause")
+        return JSONResponse(self._show(name))
+
+    async def get_trace(self, name: str, query: Annotated[TraceQuery, Query()]) -> StreamingResponse:
+        """A capture of the link for Wireshark, while it runs; without `seconds` until you hang up."""
+        self._find(name)
+        pieces = self.desk.trace(name, query.seconds, texts=query.texts, passwords=query.passwords)
+        return StreamingResponse(pieces, media_type="application/vnd.tcpdump.pcap")
+
+    def _find(self, name: str) -> None:
+        if not self.desk.find(name):
+            raise _refusal(Refused("unknown_link"))
+
+    def _show(self, name: str | None = None) -> dict[str, Any]:
+        figures = self.desk.figures()
+        return {"links": [asdict(line) for line in figures if name is None or line.name == name]}
 
 
 # --- requests ---------------------------------------------------------------------------------------------

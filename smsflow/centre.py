@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from smsflow.smpp.faults import Faults, Rule
 from smsflow.smpp.smsc import MessageCentre, Text
 from smsflow.smpp.statuses import status_name
 from smsflow.terminal import ending_on_signals, printable, read_lines, say, say_wrapped, segments_in_words
@@ -118,13 +119,15 @@ async def run_centre(
     number: str,
     credentials: Mapping[str, str] | None,
     listen_only: bool,
+    rules: Sequence[Rule] = (),
 ) -> None:
     """Be a message centre until the lines end, `/quit`, Ctrl-C or SIGTERM.
 
     Raises: OSError when it cannot listen.
     """
     handsets = Handsets(lambda words, style: say_wrapped(console, words, style), number)
-    centre = handsets.centre = MessageCentre(handsets.take, credentials=credentials)
+    faults = Faults(rules, lambda words: say(console, f"! {words}", "magenta"))
+    centre = handsets.centre = MessageCentre(handsets.take, credentials=credentials, faults=faults)
     port = await centre.start(host, port)
     _introduce(console, host, port, credentials, listen_only=listen_only)
     with ending_on_signals() as ending:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from smsflow.cli_data import backup, births, cases, citizens
+from smsflow.cli_link import link
+
+if TYPE_CHECKING:
+    from smsflow.smpp.faults import Rule
 
 __all__ = ["main"]
 
@@ -33,7 +37,7 @@ def main() -> None:
     """
 
 
-for _command in (births, citizens, cases, backup):
+for _command in (births, citizens, cases, link, backup):
     main.add_command(_command)
 
 
@@ -140,6 +144,8 @@ def talk(dialog: str) -> None:
 @click.option("--system-id", help="Only this system_id may bind, with --password.")
 @click.option("--password", help="The password of --system-id.")
 @click.option("--listen-only", is_flag=True, help="Read no lines; run until Ctrl-C or SIGTERM.")
+@click.option("--fault", "faults", multiple=True, metavar="FAULT[,OPTION=VALUE]...", help="Misbehave; see above.")
+@click.option("--scenario", type=_FILE, help="Faults from a YAML file; see above.")
 def smsc(
     host: str,
     port: int,
@@ -147,25 +153,68 @@ def smsc(
     system_id: str | None,
     password: str | None,
     listen_only: bool,  # noqa: FBT001 - click gives flags by name
+    faults: tuple[str, ...],
+    scenario: Path | None,
 ) -> None:
     """A message centre to bind to, in the terminal.
 
     Texts to mothers come as lines; what you type goes as theirs: 77011234567 R 1 1 2. Works on pipes.
+
+    \b
+    To rehearse, let it misbehave:
+      throttle   refuse submit_sm with ESME_RTHROTTLED
+      refuse     refuse with status=ESME_… or a number; on=bind_transceiver refuses binds
+      delay      answer seconds=N late
+      drop       lose answers; on=submit_sm loses texts, on=deliver_sm_resp what we answer
+      duplicate  deliver every reply and receipt twice
+      reorder    send an answer after the next PDU
+      receipt    as=decimal lower padded unknown failed text tlv ucs2 data_sm unmarked
+      cut        send half of an answer, and close the connection
+      silence    hear nothing and say nothing
+      frame      after the bind send octets=unbind outbind alert unknown junk huge nack stray, or hexadecimal
+    Every fault takes on=PDU (+ between several), every=N (each Nth), times=N (at most), after=S and for=S
+    (seconds, from the first connection):
+      smsflow smsc --fault throttle,every=3,times=10 --fault silence,after=60,for=40
+    A --scenario is the same as YAML:
+      faults:
+        - throttle: {every: 3, times: 10}
+        - silence: {after: 60, for: 40}      # longer than response_timeout: the link must notice
     """
     from smsflow.centre import run_centre
     from smsflow.terminal import make_console, run_loop
 
     if (system_id is None) != (password is None):
         raise click.UsageError("--system-id and --password go together; give both, or neither to admit anybody.")
+    rules = _read_rules(faults, scenario)
     credentials = {system_id: password} if system_id is not None and password is not None else None
     work = run_centre(
-        make_console(), host=host, port=port, number=number, credentials=credentials, listen_only=listen_only
+        make_console(),
+        host=host,
+        port=port,
+        number=number,
+        credentials=credentials,
+        listen_only=listen_only,
+        rules=rules,
     )
     try:
         run_loop(work)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         _fail(1, f"Cannot listen on {host}:{port}: {reason}. Choose another --host or --port.")
+
+
+def _read_rules(faults: tuple[str, ...], scenario: Path | None) -> tuple[Rule, ...]:
+    from smsflow.core.errors import ConfigError
+    from smsflow.scenario import read_fault, read_scenario
+    from smsflow.terminal import findings_in
+
+    try:
+        written = read_scenario(scenario) if scenario else ()
+        return (*written, *(read_fault(words) for words in faults))
+    except ConfigError as error:
+        _fail(2, *findings_in(error))
+    except ValueError as error:
+        raise click.UsageError(f"--fault: {error}") from error
 
 
 def _sentence(error: Exception) -> str:

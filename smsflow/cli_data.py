@@ -76,7 +76,8 @@ def import_citizens(file: Path, config: Path, as_json: bool) -> None:  # noqa: F
 
 
 def _import(file: Path, config: Path, what: str, *, as_json: bool) -> None:
-    from smsflow.importing import ImportFailed, NotConfigured, UnreadableFile, hand_in, read_rows
+    from smsflow.calling import CallFailed, NotConfigured
+    from smsflow.importing import UnreadableFile, hand_in, read_rows
     from smsflow.terminal import make_console
 
     settings = _settings(config)
@@ -89,7 +90,7 @@ def _import(file: Path, config: Path, what: str, *, as_json: bool) -> None:
         _fail(*error.problems, code=2)
     except NotConfigured as error:
         _fail(str(error), code=2)
-    except ImportFailed as error:
+    except CallFailed as error:
         _fail(str(error))
     _print_report(make_console(), file, report, as_json=as_json)
     sys.exit(1 if report.rejected else 0)

@@ -31,6 +31,8 @@ from smsflow.core.document import Path as Trail
 from smsflow.core.durations import parse_duration
 from smsflow.core.errors import ConfigError, Finding
 from smsflow.core.hours import QuietHours
+from smsflow.smpp.statuses import Rule, Verdict, find_status
+from smsflow.tls import TlsFiles, make_context
 
 __all__ = ["ApiConfig", "Client", "GatewayConfig", "LinkConfig", "Right", "Settings", "load_config"]
 
@@ -47,7 +49,10 @@ class Right(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkConfig:
-    """One connection to a message centre. `window` in PDUs; `tps` in PDUs a second, 0 = no limit."""
+    """One connection to a message centre. `window` in PDUs; `tps` in PDUs a second, 0 = no limit.
+
+    `source` and `destination` are (TON, NPI); `outbind` is (host, port) to listen on.
+    """
 
     name: str
     host: str
@@ -57,7 +62,18 @@ class LinkConfig:
     bind: str = "transceiver"  # or "receiver+transmitter"
     window: int = 64
     tps: int = 100
-    tls: bool = False
+    tls: TlsFiles | None = None
+    system_type: str = ""
+    address_range: str = ""
+    source: tuple[int, int] = (0, 0)
+    destination: tuple[int, int] = (1, 1)
+    alphabet: str = "gsm"  # what data_coding 0 means: gsm, gsm-packed, latin1, ascii, utf8
+    long_texts: str = "udh8"  # udh8, udh16, sar, payload
+    enquire_link_s: float = 30.0
+    response_timeout_s: float = 30.0
+    statuses: Mapping[int, Rule] = field(default_factory=dict)
+    prefixes: tuple[str, ...] = ()
+    outbind: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,25 @@ def _store_url(url: str) -> str:
     return url
 
 
+def _status(word: str) -> str:
+    find_status(word)
+    return word
+
+
+def _prefix(digits: str) -> str:
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f'expected the first digits of phones, such as "7701", got {digits!r}')
+    return digits
+
+
+def _tls(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if value in ("true", "false"):
+        return {} if value == "true" else None
+    raise ValueError(f"expected true, false or {{ca: FILE, cert: FILE, key: FILE, verify: true}}, got {value!r}")
+
+
 def _listen(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if not (host and colon and port.isascii() and port.isdigit() and 1 <= int(port) <= _PORT_MAX):
@@ -221,6 +256,31 @@ class _Quiet(_Model):
         return self
 
 
+class _Tls(_Model):
+    ca: Word | None = None
+    cert: Word | None = None
+    key: Word | None = None
+    verify: bool = True
+    name: Word | None = None
+
+    @model_validator(mode="after")
+    def _key_has_certificate(self) -> _Tls:
+        if self.key and not self.cert:
+            raise ValueError("a key needs its certificate: add cert: FILE")
+        return self
+
+
+class _Address(_Model):
+    ton: Annotated[int, Field(ge=0, le=255)]  # SMPP v3.4 §5.2.5
+    npi: Annotated[int, Field(ge=0, le=255)]  # §5.2.6
+
+
+class _Rule(_Model):
+    then: Literal["retry", "final", "pause"]
+    times: Annotated[int, Field(ge=0)] | None = None
+    pause: Annotated[str, _text(_timeout)] | None = None
+
+
 class _Link(_Model):
     name: Word
     host: Word
@@ -230,7 +290,24 @@ class _Link(_Model):
     bind: Literal["transceiver", "receiver+transmitter"] = "transceiver"
     window: Annotated[int, Field(ge=1)] = 64
     tps: Annotated[int, Field(ge=0)] = 100
-    tls: bool = False
+    tls: Annotated[_Tls | None, BeforeValidator(_tls)] = None
+    system_type: Annotated[str, StringConstraints(max_length=12)] = ""  # SMPP v3.4 §5.2.3
+    address_range: Annotated[str, StringConstraints(max_length=40)] = ""  # §5.2.7
+    source: _Address = _Address(ton=0, npi=0)
+    destination: _Address = _Address(ton=1, npi=1)
+    alphabet: Literal["gsm", "gsm-packed", "latin1", "ascii", "utf8"] = "gsm"
+    long_texts: Literal["udh8", "udh16", "sar", "payload"] = "udh8"
+    enquire_link: Annotated[str, _text(_timeout)] = "30s"
+    response_timeout: Annotated[str, _text(_timeout)] = "30s"
+    statuses: dict[Annotated[str, _text(_status)], _Rule] = {}
+    prefixes: list[Annotated[str, _text(_prefix)]] = []
+    outbind: Annotated[str, _text(_listen)] | None = None
+
+    @model_validator(mode="after")
+    def _outbind_is_plain(self) -> _Link:
+        if self.outbind and self.tls:
+            raise ValueError("outbind cannot have tls: put a tunnel such as stunnel before it")
+        return self
 
 
 class _Client(_Model):
@@ -305,6 +382,23 @@ def _disk_findings(document: Document, folder: Path) -> Iterator[Finding]:
     dialogs = _at(document, ("dialogs",))
     if isinstance(dialogs, str) and dialogs and not (folder / dialogs).is_dir():
         yield document.finding(("dialogs",), f"expected a folder with dialogs, there is none at {folder / dialogs}")
+    for path in document.places:
+        if path[:1] == ("links",) and path[2:] == ("tls",) and isinstance(_at(document, path), dict):
+            yield from _tls_findings(document, path, folder)
+
+
+def _tls_findings(document: Document, path: Trail, folder: Path) -> Iterator[Finding]:
+    """Files of certificates that are not there, or are none."""
+    value = _at(document, path)
+    files = {key: value[key] for key in ("ca", "cert", "key") if isinstance(value.get(key), str) and value[key]}
+    missing = [key for key in files if not (folder / files[key]).is_file()]
+    for key in missing:
+        yield document.finding((*path, key), f"expected a file, there is none at {folder / files[key]}")
+    if not missing and ("cert" in files or "key" not in files):
+        try:
+            make_context(TlsFiles(**{key: folder / file for key, file in files.items()}))
+        except (OSError, ValueError) as error:
+            yield document.finding(path, f"these certificates cannot be used: {_reason(error)}")
 
 
 def _repeats(document: Document, secrets: Mapping[Trail, str]) -> Iterator[Finding]:
@@ -351,15 +445,14 @@ def _settings(model: _Config, path: Path, secrets: Mapping[Trail, str]) -> Setti
         zone=ZoneInfo(model.zone),
         quiet=_quiet_hours(model.quiet),
         links=tuple(
-            LinkConfig(**{**dict(link), "password": secrets["links", index, "password"]})
-            for index, link in enumerate(model.links)
+            _link(link, secrets["links", index, "password"], folder) for index, link in enumerate(model.links)
         ),
         api=_api(model.api, secrets) if model.api else None,
         gateways={
             kind: GatewayConfig(
                 url=gateway.url,
                 token=secrets.get(("gateways", kind, "token")),
-                timeout_s=float(parse_duration(gateway.timeout).seconds),
+                timeout_s=_seconds(gateway.timeout),
             )
             for kind, gateway in model.gateways.items()
         },
@@ -372,10 +465,60 @@ def _quiet_hours(quiet: _Quiet | None) -> QuietHours | None:
     return QuietHours(time.fromisoformat(quiet.from_), time.fromisoformat(quiet.to), quiet.weekends)
 
 
+def _link(link: _Link, password: str, folder: Path) -> LinkConfig:
+    return LinkConfig(
+        name=link.name,
+        host=link.host,
+        port=link.port,
+        system_id=link.system_id,
+        password=password,
+        bind=link.bind,
+        window=link.window,
+        tps=link.tps,
+        tls=_tls_files(link.tls, folder) if link.tls else None,
+        system_type=link.system_type,
+        address_range=link.address_range,
+        source=(link.source.ton, link.source.npi),
+        destination=(link.destination.ton, link.destination.npi),
+        alphabet=link.alphabet,
+        long_texts=link.long_texts,
+        enquire_link_s=_seconds(link.enquire_link),
+        response_timeout_s=_seconds(link.response_timeout),
+        statuses={find_status(word): _rule(rule) for word, rule in link.statuses.items()},
+        prefixes=tuple(link.prefixes),
+        outbind=_address(link.outbind) if link.outbind else None,
+    )
+
+
+def _rule(rule: _Rule) -> Rule:
+    """A retry that does not say how often and how long is as patient as our own."""
+    then = Verdict(rule.then)
+    known = Rule(then, times=5, pause_s=30.0) if then is Verdict.RETRY else Rule(then)
+    return Rule(
+        then,
+        known.times if rule.times is None else rule.times,
+        known.pause_s if rule.pause is None else _seconds(rule.pause),
+    )
+
+
+def _tls_files(tls: _Tls, folder: Path) -> TlsFiles:
+    ca, cert, key = (folder / name if name else None for name in (tls.ca, tls.cert, tls.key))
+    return TlsFiles(ca=ca, cert=cert, key=key, verify=tls.verify, name=tls.name or "")
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _seconds(words: str) -> float:
+    return float(parse_duration(words).seconds)
+
+
 def _api(api: _Api, secrets: Mapping[Trail, str]) -> ApiConfig:
-    host, _, port = api.listen.rpartition(":")
+    host, port = _address(api.listen)
     clients = tuple(
         Client(client.name, secrets["api", "clients", index, "token"], frozenset(client.may))
         for index, client in enumerate(api.clients)
     )
-    return ApiConfig(host.strip("[]"), int(port), clients)
+    return ApiConfig(host, port, clients)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
@@ -43,12 +42,14 @@ from smsflow.replies import Replies
 from smsflow.sender import Sender
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import Session
+from smsflow.store.outbox import Routes
 from smsflow.store.queries import Queries
 from smsflow.store.store import Store, open_store
 from smsflow.switchboard import Switchboard
+from smsflow.tls import make_context
 from smsflow.writer import Writer
 
-__all__ = ["Daemon", "run"]
+__all__ = ["Daemon", "find_sessions", "run"]
 
 _GRACE_S = 3.0  # for message centres to answer what was sent, before we unbind; 10 s are all we have to stop
 _TICK_S = 0.5  # how often timers are looked at
@@ -69,6 +70,7 @@ class Daemon:
         self.engine: Engine
         self.writer: Writer
         self.queries: Queries
+        self._inbox: Inbox
         self._switchboard: Switchboard
         self._gateways: Gateways
         self._server: Server | None = None
@@ -79,7 +81,7 @@ class Daemon:
             self._open(stack)
             self._start_links(stack)
             await self._start_bodies(stack)
-            await self._start_api()
+            await self._start_api(stack)
             self._spawn(stack, self._tick_forever())
             self._stack = stack.pop_all()
         _log.info(DAEMON_STARTED, links=len(self._settings.links), store=self._settings.store_path.name)
@@ -116,17 +118,18 @@ class Daemon:
         sender.writer = self.writer
         with self.store.transaction():
             self.store.outbox.doubt_all(now())
+            self.store.outbox.use_routes(_find_routes(settings.links))
         self.queries = Queries(settings.store_path, settings.zone, library)
         stack.callback(self.queries.close)
-        inbox = Inbox(
+        self._inbox = Inbox(
             Replies(self.engine, self.store), self.store, self.writer, now, run=now().strftime("%Y%m%d%H%M%S%f")
         )
-        self._switchboard = Switchboard(inbox, sender, now)
+        self._switchboard = Switchboard(self._inbox, sender, now)
 
     def _start_links(self, stack: AsyncExitStack) -> None:
         for link in self._settings.links:
-            for settings in _sessions(link):
-                session = Session(settings, self._switchboard, tls=_tls(link))
+            for settings in find_sessions(link):
+                session = Session(settings, self._switchboard, tls=make_context(link.tls) if link.tls else None)
                 self._switchboard.add(session)
                 self._spawn(stack, session.run())
                 self._talkers.append(partial(session.stop, _GRACE_S))
@@ -136,16 +139,24 @@ class Daemon:
         self._spawn(stack, self._gateways.run())
         self._talkers.append(self._gateways.stop)
 
-    async def _start_api(self) -> None:
+    async def _start_api(self, stack: AsyncExitStack) -> None:
         api = self._settings.api
         if api is None:
             return
         app = create_app(
-            self.engine, self.births, self.writer, self.queries, self._settings, self._clock.now, self.find_health
+            self.engine,
+            self.births,
+            self.writer,
+            self.queries,
+            self._settings,
+            self._clock.now,
+            self.find_health,
+            self._switchboard.desk,
         )
         self._server = Server(app, api.host, api.port)
         await self._server.start()
         self._talkers.append(self._server.stop)
+        stack.callback(self._switchboard.desk.end_traces)
 
     def _spawn(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -156,12 +167,13 @@ class Daemon:
     async def _tick_forever(self) -> None:
         while True:
             self._tick()
+            self._switchboard.desk.tick(asyncio.get_running_loop().time())
             await asyncio.sleep(_TICK_S)
 
     def _tick(self) -> None:
         """Queue held texts whose time has come, and fire the timers that are due, each by itself."""
         now = self._clock.now()
-        self._sender.rewrite()
+        self._inbox.tick()
 
         def job() -> tuple[int, ...]:
             self.store.outbox.release_held(now, _AT_ONCE)
@@ -215,7 +227,12 @@ async def run(settings: Settings, clock: Clock) -> None:
     await daemon.stop()
 
 
-def _sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
+def _find_routes(links: tuple[LinkConfig, ...]) -> Routes:
+    prefixes = tuple((prefix, link.name) for link in links for prefix in link.prefixes)
+    return Routes(frozenset(link.name for link in links), prefixes)
+
+
+def find_sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
     """The sessions of a link: one transceiver, or a receiver and a transmitter."""
     binds = ("receiver", "transmitter") if link.bind == "receiver+transmitter" else ("transceiver",)
     return tuple(
@@ -228,13 +245,21 @@ def _sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
             bind=bind,  # type: ignore[arg-type]
             window=link.window,
             tps=link.tps,
+            system_type=link.system_type,
+            address_range=link.address_range,
+            source=link.source,
+            destination=link.destination,
+            alphabet=link.alphabet,
+            long_texts=link.long_texts,
+            enquire_link_s=link.enquire_link_s,
+            response_timeout_s=link.response_timeout_s,
+            rules=link.statuses,
+            prefixes=link.prefixes,
+            outbind=link.outbind if bind != "transmitter" else None,
+            server_name=link.tls.name if link.tls else "",
         )
         for bind in binds
     )
-
-
-def _tls(link: LinkConfig) -> ssl.SSLContext | None:
-    return ssl.create_default_context() if link.tls else None
 
 
 async def _end(task: asyncio.Task[None]) -> None:

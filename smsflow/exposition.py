@@ -25,10 +25,14 @@ _FRESH_S = 2.0
 
 
 class Exposition:
-    """Reads the store at `path` now and then, in a thread, and tells everything as Prometheus wants it."""
+    """Reads the store at `path` now and then, in a thread, and tells everything as Prometheus wants it.
 
-    def __init__(self, path: Path, zone: tzinfo) -> None:
+    `collectors` are asked each time.
+    """
+
+    def __init__(self, path: Path, zone: tzinfo, *collectors: Collector) -> None:
         self._path = path
+        self._collectors = collectors
         self._zone = zone
         self._counting: asyncio.Task[Counts] | None = None
         self._counts: Counts | None = None
@@ -37,12 +41,12 @@ class Exposition:
     async def read(self, now: datetime) -> tuple[bytes, str]:
         """The text and its content type."""
         await self._count()
-        text = generate_latest(REGISTRY)
+        registry = CollectorRegistry()
+        for collector in self._collectors:
+            registry.register(collector)
         if self._counts is not None:
-            registry = CollectorRegistry()
             registry.register(_StoreFigures(self._counts, now))
-            text += generate_latest(registry)
-        return text, CONTENT_TYPE_LATEST
+        return generate_latest(REGISTRY) + generate_latest(registry), CONTENT_TYPE_LATEST
 
     async def _count(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -14,25 +14,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
-from smsflow.config import Client, Right, Settings
+from smsflow.calling import CallFailed, call, open_daemon
+from smsflow.config import Right, Settings
 from smsflow.core.errors import SmsflowError
 
-__all__ = [
-    "ImportFailed",
-    "NotConfigured",
-    "Report",
-    "Row",
-    "UnreadableFile",
-    "hand_in",
-    "problems_of",
-    "read_rows",
-]
+__all__ = ["Report", "Row", "UnreadableFile", "hand_in", "problems_of", "read_rows"]
 
 _SLICE = 1_000  # in one request
 _TIMEOUT_S = 120.0
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a daemon that listens everywhere is reached
 _FIELDS = {
     "births": frozenset((
         "birth_id", "mother_iin", "msisdn", "born_at", "sex", "alive", "birth_order", "account", "address_kato",
@@ -51,14 +40,6 @@ class UnreadableFile(SmsflowError):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
-
-
-class NotConfigured(SmsflowError):
-    """The configuration does not say how to reach the daemon, or as whom."""
-
-
-class ImportFailed(SmsflowError):
-    """The daemon does not answer, or does not let us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,47 +151,18 @@ def _typed(name: str, cell: str) -> object:
 def hand_in(settings: Settings, what: str, rows: Sequence[Row], tell: Callable[[int, int], None]) -> Report:
     """Hand everything in; `tell(done, of)` follows it.
 
-    Raises: NotConfigured; ImportFailed. What was handed in before stays; the whole file can be imported again.
+    Raises: NotConfigured; CallFailed. What was handed in before stays; the whole file can be imported again.
     """
-    address, client = _way_in(settings, what)
     report = Report()
-    headers = {"Authorization": f"Bearer {client.token}"}
-    with httpx2.Client(base_url=address, headers=headers, timeout=_TIMEOUT_S, trust_env=False) as http:
+    with open_daemon(settings, Right(what), timeout_s=_TIMEOUT_S) as http:
         for start in range(0, len(rows), _SLICE):
             part = rows[start : start + _SLICE]
-            _take_answer(report, part, _post(http, f"/v1/{what}", [row.value for row in part]))
+            answer = call(http, "POST", f"/v1/{what}", [row.value for row in part])
+            if not isinstance(answer, dict) or "accepted" not in answer:
+                raise CallFailed(f"the daemon at {http.base_url} answered something else")
+            _take_answer(report, part, answer)
             tell(start + len(part), len(rows))
     return report
-
-
-def _way_in(settings: Settings, what: str) -> tuple[str, Client]:
-    """The daemon's address, and the first client that may do it. Raises: NotConfigured."""
-    api, right = settings.api, Right(what)
-    if api is None:
-        raise NotConfigured(f"{settings.file}: there is no `api`; imports go through it")
-    clients = [client for client in api.clients if right in client.rights]
-    if not clients:
-        raise NotConfigured(f"{settings.file}: no client of the api may: {what}")
-    known = [client for client in clients if client.token]
-    if not known:
-        raise NotConfigured(f"{settings.file}: the token of client {clients[0].name} is not set")
-    host = _ANYWHERE.get(api.host, api.host)
-    return f"http://[{host}]:{api.port}" if ":" in host else f"http://{host}:{api.port}", known[0]
-
-
-def _post(http: httpx2.Client, path: str, values: list[object]) -> dict[str, Any]:
-    try:
-        response = http.post(path, content=json.dumps(values), headers={"Content-Type": "application/json"})
-    except httpx2.HTTPError as error:
-        raise ImportFailed(f"the daemon does not answer at {http.base_url}: {error}; is it running?") from error
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = {}
-    if not isinstance(answer, dict) or "accepted" not in answer:
-        name = answer.get("error", "") if isinstance(answer, dict) else ""
-        raise ImportFailed(f"the daemon at {http.base_url} refused: HTTP {response.status_code} {name}".rstrip())
-    return answer
 
 
 def problems_of(file: Path, line: int, rejected: Mapping[str, Any]) -> Iterator[str]:

@@ -6,9 +6,10 @@ again. What cannot be handled, which is our bug, is kept as it came, and acknowl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -16,21 +17,26 @@ from typing import Any
 import structlog
 
 from smsflow import metrics
-from smsflow.core.encoding import decode
+from smsflow.core.encoding import Alphabet
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import msisdn_of_source
 from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, short_revision
 from smsflow.replies import Handled, Replies
-from smsflow.smpp.codec import DeliverSm
+from smsflow.smpp.codec import DeliverSm, Undecodable
 from smsflow.smpp.receipts import Receipt, State, read_receipt
-from smsflow.smpp.segments import join, read_part
+from smsflow.smpp.segments import read_part, read_text
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import Status
-from smsflow.store.arrivals import Inbound, Part
+from smsflow.store.arrivals import Inbound, Part, PartKey
+from smsflow.store.receipts import Report
 from smsflow.store.store import Store
 from smsflow.writer import Writer
 
 __all__ = ["Inbox"]
+
+_PARKED_FOR = timedelta(hours=1)  # a receipt whose text is not known; it is at most a few seconds early
+_MOST_OWED = 10_000  # receipts that the store did not take, and that were answered all the same
+_AT_ONCE = 500
 
 _log = structlog.get_logger()
 
@@ -49,84 +55,138 @@ class _Arrival:
 
 
 class Inbox:
-    """Takes what the links deliver. `run` tells one start of the daemon from the next."""
+    """Takes what the links deliver. `run` tells one start of the daemon from the next.
+
+    A long text is taken without the parts that are missing when `parts_timeout` has passed since the last came.
+    """
 
     def __init__(
-        self, replies: Replies, store: Store, writer: Writer, now: Callable[[], datetime], *, run: str
+        self,
+        replies: Replies,
+        store: Store,
+        writer: Writer,
+        now: Callable[[], datetime],
+        *,
+        run: str,
+        parts_timeout: timedelta = timedelta(minutes=10),
     ) -> None:
         self._replies = replies
         self._store = store
         self._writer = writer
         self._now = now
         self._run = run
+        self._parts_timeout = parts_timeout
+        self._alphabets: dict[str, Alphabet] = {}
+        self._owed: deque[Report] = deque(maxlen=_MOST_OWED)
+
+    def add(self, session: Session) -> None:
+        """Read what comes by a session in the alphabet of its link."""
+        self._alphabets[session.settings.name] = Alphabet(session.settings.alphabet)
 
     def take(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
         """Take a deliver_sm; it is answered when it is on the disk."""
         arrival = _Arrival(session, pdu.sequence, epoch, perf_counter())
-        receipt = read_receipt(pdu)
+        alphabet = self._alphabets[session.settings.name]
+        receipt = read_receipt(pdu, alphabet)
         if receipt is not None:
-            self._take_receipt(arrival, receipt, pdu.source_addr)
+            self._take_receipt(arrival, pdu, receipt)
             return
         inbound, part = self._read(arrival, pdu)
         if part is None:
             self._writer.submit(lambda: self._replies.take_reply(inbound), partial(self._done, arrival, inbound))
         else:
-            self._writer.submit(lambda: self._take_part(inbound, part), partial(self._done, arrival, inbound))
+            self._writer.submit(partial(self._take_part, part, alphabet), partial(self._done, arrival, inbound))
 
-    def keep_frame(self, session: Session, raw: bytes, reason: str) -> None:
-        """Keep a frame that could not be read, for a person to look at."""
-        at = self._now()
-        self._writer.submit(
-            lambda: self._store.arrivals.keep_frame(session.settings.name, raw, reason, at), lambda *_: None
-        )
+    def tick(self) -> None:
+        """Do what time brings: called twice a second."""
+        now, owed = self._now(), tuple(self._owed)
+        self._owed.clear()
+        for report in owed:
+            self._mark(report, lambda: None)
+
+        def job() -> tuple[PartKey, ...]:
+            self._store.outbox.receipts.forget_parked(now - _PARKED_FOR, _AT_ONCE)
+            self._store.arrivals.forget_parts(now - self._parts_timeout - _PARKED_FOR)
+            return self._store.arrivals.find_stale_parts(now - self._parts_timeout, _AT_ONCE)
+
+        def done(stale: tuple[PartKey, ...] | None, _: Exception | None) -> None:
+            for key in stale or ():
+                self._release(key, now)
+
+        self._writer.submit(job, done)
+
+    def refuse(self, session: Session, pdu: Undecodable, epoch: int) -> None:
+        """Keep a frame that could not be read, for a person to look at; then it is answered, once."""
+        keep = partial(self._store.arrivals.keep_frame, session.settings.name, pdu.raw, pdu.reason, self._now())
+
+        def done(_: object, error: Exception | None) -> None:
+            session.refuse(pdu, Status.RSYSERR if error else pdu.answer, epoch=epoch)
+
+        self._writer.submit(keep, done)
 
     def _read(self, arrival: _Arrival, pdu: DeliverSm) -> tuple[Inbound, Part | None]:
-        found, octets = read_part(pdu)
+        link = arrival.session.settings
+        alphabet = self._alphabets[link.name]
+        found, octets = read_part(pdu, alphabet)
         inbound = Inbound(
             at=self._now(),
-            link=arrival.session.settings.name,
-            session=f"{self._run}.{arrival.session.settings.name}.{arrival.epoch}",
+            link=link.name,
+            session=f"{self._run}.{link.name}.{arrival.epoch}",
             sequence=pdu.sequence,
             msisdn=msisdn_of_source(pdu.source_addr) or "",
             destination=pdu.destination_addr,
             data_coding=pdu.data_coding,
             raw=pdu.short_message,
-            text=decode(pdu.data_coding, octets) if found is None else "",
+            text=read_text([(pdu.data_coding, octets)], alphabet) if found is None else "",
         )
         if found is None:
             return inbound, None
-        reference = f"{found.kind.value}.{found.reference}.{found.total}"
-        sender = inbound.msisdn or pdu.source_addr
         part = Part(
             at=inbound.at,
-            msisdn=sender,
+            msisdn=inbound.msisdn or pdu.source_addr,
             destination=inbound.destination,
-            reference=reference,
+            reference=f"{found.kind.value}.{found.reference}.{found.total}",
             number=found.number,
             total=found.total,
             data_coding=pdu.data_coding,
             payload=octets,
-        )
-        return inbound, part
-
-    def _take_part(self, inbound: Inbound, part: Part) -> Handled | None:
-        """Keep a part; when it was the last, take the whole text."""
-        parts = self._store.arrivals.add_part(part)
-        if not parts:
-            return None
-        payloads = [each.payload for each in parts]
-        whole = Inbound(
-            at=inbound.at,
             link=inbound.link,
             session=inbound.session,
             sequence=inbound.sequence,
-            msisdn=inbound.msisdn,
-            destination=inbound.destination,
-            data_coding=parts[0].data_coding,
-            raw=b"".join(payloads),
-            text=join(parts[0].data_coding, payloads),
         )
-        return self._replies.take_reply(whole)
+        return inbound, part
+
+    def _take_part(self, part: Part, alphabet: Alphabet) -> Handled | None:
+        """Keep a part; when it was the last, take the whole text."""
+        parts = self._store.arrivals.add_part(part)
+        return self._replies.take_reply(_join(parts, part, alphabet)) if parts else None
+
+    def _release(self, key: PartKey, now: datetime) -> None:
+        """Take a long text without the parts that have not come in time."""
+        whole: Inbound | None = None
+
+        def job() -> Handled | None:
+            nonlocal whole
+            parts = self._store.arrivals.release_parts(key)
+            if not parts:
+                return None
+            alphabet = self._alphabets.get(parts[-1].link, Alphabet.GSM)
+            whole = replace(_join(parts, parts[-1], alphabet), at=now, parts_missing=True)
+            return self._replies.take_reply(whole)
+
+        def keep() -> None:
+            self._store.arrivals.release_parts(key)
+            if whole:
+                self._replies.keep_raw(whole)
+
+        def done(result: Handled | None, error: Exception | None) -> None:
+            if error is not None and not isinstance(error, StoreError):
+                _log.error(REPLY_FAILED, exc_info=error)
+                self._writer.submit(keep, lambda *_: None)
+            elif result is not None:
+                _tell(result, perf_counter())
+
+        self._writer.submit(job, done)
 
     def _done(self, arrival: _Arrival, inbound: Inbound, result: Any, error: Exception | None) -> None:  # noqa: ANN401
         if isinstance(error, StoreError):
@@ -142,23 +202,49 @@ class Inbox:
             if result is not None:
                 _tell(result, arrival.began)
 
-    def _take_receipt(self, arrival: _Arrival, receipt: Receipt, msisdn: str) -> None:
-        if receipt.state is State.UNDER_WAY or not receipt.keys:
+    def _take_receipt(self, arrival: _Arrival, pdu: DeliverSm, receipt: Receipt) -> None:
+        """Write down what became of a text. Always answered with ROK: an error makes message centres loop."""
+        link, at = arrival.session.settings.name, self._now()
+        metrics.RECEIPTS.labels(state=receipt.state.value).inc()
+        if not receipt.keys:
+            # it says that it is a receipt, and tells nothing: a person may see more in it
+            keep = partial(self._store.arrivals.keep_frame, link, pdu.raw, "a receipt without an id", at)
+            self._writer.submit(keep, lambda *_: arrival.respond(Status.ROK))
+            return
+        if receipt.state is State.UNDER_WAY:
             arrival.respond(Status.ROK)
             return
+        # some message centres keep the addresses of the text, others turn them round
+        phone = msisdn_of_source(pdu.source_addr) or msisdn_of_source(pdu.destination_addr) or ""
+        report = Report(at, link, phone, receipt.keys, receipt.own_keys, receipt.state.value)
+        self._mark(report, lambda: arrival.respond(Status.ROK))
 
-        def job() -> bool:
-            phone = msisdn_of_source(msisdn) or ""
-            return self._store.outbox.mark_receipt(receipt.keys, phone, receipt.state.value, self._now())
+    def _mark(self, report: Report, then: Callable[[], None]) -> None:
+        """Write down a receipt; when the store does not take it, `tick` tries again."""
 
         def done(known: object, error: Exception | None) -> None:
-            # an error status makes message centres deliver for days: only what may still be written asks for it
-            arrival.respond(Status.RSYSERR if isinstance(error, StoreError) else Status.ROK)
-            metrics.RECEIPTS.labels(state=receipt.state.value).inc()
-            if not known:
-                _log.debug(TEXT_RECEIPT_UNMATCHED, link=arrival.session.settings.name)
+            then()
+            if isinstance(error, StoreError):
+                self._owed.append(report)
+            elif not known:
+                _log.debug(TEXT_RECEIPT_UNMATCHED, link=report.link)
 
-        self._writer.submit(job, done)
+        self._writer.submit(partial(self._store.outbox.mark_receipt, report), done)
+
+
+def _join(parts: Sequence[Part], last: Part, alphabet: Alphabet) -> Inbound:
+    """The text of `parts`, which are in order; it came with the `last` that came."""
+    return Inbound(
+        at=last.at,
+        link=last.link,
+        session=last.session,
+        sequence=last.sequence,
+        msisdn=msisdn_of_source(last.msisdn) or "",
+        destination=last.destination,
+        data_coding=parts[0].data_coding,
+        raw=b"".join(part.payload for part in parts),
+        text=read_text([(part.data_coding, part.payload) for part in parts], alphabet),
+    )
 
 
 def _tell(handled: Handled, began: float) -> None:

@@ -33,12 +33,14 @@ __all__ = [
     "BodyEventIn",
     "CitizenIn",
     "FieldError",
+    "LinkActionIn",
     "OperateIn",
     "Rejection",
     "in_words",
     "parse_birth",
     "parse_citizen",
     "parse_event",
+    "parse_link_action",
     "parse_operation",
 ]
 
@@ -230,6 +232,12 @@ class OperateIn(_Model):
     action: Literal["resume", "end", "clear"]
 
 
+class LinkActionIn(_Model):
+    """What a person does to a link."""
+
+    action: Literal["pause", "resume"]
+
+
 # --- reading them -----------------------------------------------------------------------------------------
 
 
@@ -259,6 +267,11 @@ def parse_citizen(value: object) -> CitizenIn | Rejection:
 def parse_operation(value: object) -> OperateIn | Rejection:
     """An operator's command."""
     return _read(OperateIn, value)
+
+
+def parse_link_action(value: object) -> LinkActionIn | Rejection:
+    """An operator's command to a link."""
+    return _read(LinkActionIn, value)
 
 
 def parse_event(value: object) -> tuple[BodyEventIn, dict[str, str]] | Rejection:

@@ -39,7 +39,10 @@ EVENTS = {
     "timer.failed": ("error", "a timer could not be carried out: our bug; it is tried later"),
     "flag.raised": ("warning", "a person must look at a case"),
     "case.closed": ("info", "a conversation has ended, with its result"),
-    "operator.acted": ("info", "a person has resumed, ended or cleared a case"),
+    "operator.acted": (
+        "info",
+        "a person has acted on a case or a link",
+    ),
     "application.taken": ("info", "a body took an application"),
     "application.refused": ("error", "a body refused an application, or has no gateway"),
     "application.retried": ("warning", "a body could not be reached; it is tried again"),

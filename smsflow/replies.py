@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from smsflow.core.conversation import Conversation, Status
-from smsflow.core.dialog import Dialog
+from smsflow.core.dialog import Ask, Dialog
 from smsflow.core.effects import Outcome, Send, Urgency
 from smsflow.core.events import Answered, Event, HelpAsked, NotUnderstood, Stopped
-from smsflow.core.questions import Found, find_answer, question_of
+from smsflow.core.questions import Found, Missed, find_answer, question_of
 from smsflow.core.render import find_text, render
 from smsflow.core.reply import Keyword, Reading, read
 from smsflow.engine import Engine
@@ -22,6 +22,7 @@ from smsflow.store.store import Store
 
 __all__ = ["REDELIVERY", "Handled", "Replies"]
 
+PARTS_MISSING = "parts_missing"
 REDELIVERY = timedelta(minutes=10)  # within it, the same text in another session is the same reply
 BARE = "bare"  # the coercion by which an answer may come without its address
 _Held = Sequence[tuple[Dialog, Conversation]]  # the conversations of one phone, oldest first
@@ -51,10 +52,14 @@ class Replies:
 
     def take_reply(self, inbound: Inbound) -> Handled:
         """Take a text that came in: store it, find whose answer it is, move that conversation."""
+        if inbound.msisdn:
+            self._store.people.note_link(inbound.msisdn, inbound.link)
         if self._store.arrivals.is_delivered_again(inbound, inbound.at - REDELIVERY):
             handled = self._handle_again(inbound)
         else:
             handled = self._handle(inbound)
+            if inbound.parts_missing:
+                self._store.add_flag(handled.case, PARTS_MISSING, inbound.at)
         self._store.arrivals.add_inbound(
             inbound,
             case=handled.case,
@@ -103,6 +108,8 @@ class Replies:
         if reading.keyword is Keyword.HELP:
             return self._help(inbound, held)
         found = find_answer(reading, held)
+        if isinstance(found, Found) and inbound.parts_missing and not _is_choice(held, found):
+            found = Missed(found.index, PARTS_MISSING)  # a name may be cut short: she is asked again
         if isinstance(found, Found):
             return self._answer(inbound, held, found)
         event = NotUnderstood(inbound.at, found.reason, inbound.text)
@@ -183,3 +190,9 @@ class Replies:
         """Somebody without a case: the first dialog's words, in its first language."""
         dialog = self._engine.first_dialog
         return dialog, Conversation(0, dialog.name, dialog.revision, "", msisdn, "", dialog.languages[0])
+
+
+def _is_choice(held: _Held, found: Found) -> bool:
+    """Whether the question that was answered has options, so that what came is the whole answer."""
+    state = held[found.index][0].states.get(found.state)
+    return isinstance(state, Ask) and state.options is not None

@@ -1,36 +1,46 @@
 """From the outbox to the links: claims what may go out, submits it part by part, and writes down what became of it.
 
 A text is `sending` on the disk before its first octet leaves. When its response never comes it is in doubt, and
-is sent again, marked: at most the window's worth for each connection that is lost.
+is sent again, marked: at most the window's worth for each connection that is lost. While its connection lives it
+waits a little before that, because a response may be late; a late one is believed.
+
+Texts for one phone are on their way one at a time, and in order: what is refused for now goes before what was
+queued after it. A text goes by the link that its route names, by another while that one is down; if none is
+bound it waits. A link that is bound and throttled keeps its own texts waiting, and nobody else's.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 import structlog
 
-from smsflow.core.errors import StoreError
+from smsflow.core.encoding import Alphabet
+from smsflow.core.errors import LocalViolation, StoreError
 from smsflow.logs import TEXT_FAILED, TEXT_QUEUED_AGAIN, TEXT_SENT
 from smsflow.smpp.codec import SubmitSm
 from smsflow.smpp.receipts import id_key
-from smsflow.smpp.segments import submits
+from smsflow.smpp.segments import LongTexts, submits
 from smsflow.smpp.session import Session, SessionState
-from smsflow.smpp.statuses import Verdict, status_name, submit_verdict
+from smsflow.smpp.statuses import Rule, Verdict, status_name, submit_rule
 from smsflow.store.outbox import DueText, Taken
 from smsflow.store.store import Store
 from smsflow.writer import Writer
 
 __all__ = ["Sender"]
 
-_TRIES = 5  # for a status that may pass; the link's own pauses do not count
 _RESENDS = 1  # of a text whose response never comes although the link is alive
-_PAUSE = timedelta(seconds=30)  # before the second try; twice as long before each further one
+_LONGEST_PAUSE = timedelta(hours=1)  # between two tries of a text
+_OLDEST = timedelta(hours=24)  # a text that is throttled for so long is given up
+_LATE = timedelta(seconds=10)  # for a response that did not come in time, while the connection lives
+_WRITE_AGAIN_S = 1.0  # after a transaction failed
+_BEGINNING = frozenset({SessionState.IDLE, SessionState.CONNECTING, SessionState.BINDING})
 
 _log = structlog.get_logger()
 
@@ -52,6 +62,16 @@ class _Lane:
     waiting: deque[tuple[_Token, SubmitSm]]
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A text on its way: it is settled when all its parts are answered, or will not be."""
+
+    text: DueText
+    open: int  # parts of which nothing is known yet
+    doubted: set[int] = field(default_factory=set)
+    refused: int = 0  # the gravest status of a part, 0 for none
+
+
 class Sender:
     """Sends what the outbox holds through whichever sessions can submit."""
 
@@ -60,7 +80,8 @@ class Sender:
         self._number = number
         self._now = now
         self._lanes: dict[Session, _Lane] = {}
-        self._unwritten: list[Callable[[], object]] = []
+        self._flights: dict[int, _Flight] = {}
+        self._busy: set[str] = set()  # phones with a text on its way
         self.writer: Writer | None = None
 
     def add(self, session: Session) -> None:
@@ -71,14 +92,24 @@ class Sender:
 
     def claim(self) -> list[tuple[_Lane, tuple[DueText, ...]]]:
         """Claim texts for every session that has room."""
-        claimed = []
+        claimed: list[tuple[_Lane, tuple[DueText, ...]]] = []
+        busy = self._busy.copy()  # the transaction may fail yet
         for lane in self._lanes.values():
             room = 0 if lane.waiting else lane.session.room()
             if room:
-                texts = self._store.outbox.claim(lane.session.settings.name, room, self._now())
+                name = lane.session.settings.name
+                texts = self._store.outbox.claim(name, room, self._now(), routes=self._routes(name), busy=busy)
                 if texts:
                     claimed.append((lane, texts))
         return claimed
+
+    def _routes(self, name: str) -> Sequence[str]:
+        """Whose texts the link `name` sends: its own, those for any, and those of links that are down."""
+        names = {session.settings.name for session in self._lanes}
+        if len(names) == 1:
+            return ("",)
+        up = {session.settings.name for session in self._lanes if _is_expected(session)}
+        return ("", name, *sorted(names - up - {name}))
 
     # --- after it -----------------------------------------------------------------------------------
 
@@ -86,13 +117,34 @@ class Sender:
         """Submit what was claimed, as far as there is room."""
         for lane, texts in claimed:
             for text in texts:
-                parts = submits(
-                    text.text, source_addr=self._number, destination_addr=text.msisdn, reference=text.id
-                )
-                lane.waiting.extend(
-                    (_Token(text.id, part, len(parts), text.attempts), pdu) for part, pdu in enumerate(parts)
-                )
+                self._begin(lane, text)
             self._drain(lane)
+
+    def _begin(self, lane: _Lane, text: DueText) -> None:
+        self._busy.add(text.msisdn)
+        try:
+            parts = self._make_parts(lane.session, text)
+        except ValueError as error:
+            self._flights[text.id] = _Flight(text, 0)
+            self._fail(lane.session, text, str(error))
+            return
+        self._flights[text.id] = _Flight(text, len(parts))
+        lane.waiting.extend(
+            (_Token(text.id, part, len(parts), text.attempts), pdu) for part, pdu in enumerate(parts)
+        )
+
+    def _make_parts(self, session: Session, text: DueText) -> tuple[SubmitSm, ...]:
+        settings = session.settings
+        return submits(
+            text.text,
+            source_addr=self._number,
+            destination_addr=text.msisdn,
+            reference=text.reference,
+            source=settings.source,
+            destination=settings.destination,
+            long_texts=LongTexts(settings.long_texts),
+            alphabet=Alphabet(settings.alphabet),
+        )
 
     def room(self, session: Session) -> None:
         """The session has room: first for what was claimed already, then for more."""
@@ -105,41 +157,64 @@ class Sender:
 
     def _drain(self, lane: _Lane) -> None:
         for _ in range(min(len(lane.waiting), lane.session.room())):
+            if not lane.waiting:
+                return
             token, pdu = lane.waiting.popleft()
-            lane.session.submit(token, pdu)
+            try:
+                lane.session.submit(token, pdu)
+            except LocalViolation as violation:  # it will never fit into a PDU: one text, not the link, fails
+                self._forget(lane.session, token.text)
+                self._fail(lane.session, self._flights[token.text].text, str(violation))
 
     # --- what became of it --------------------------------------------------------------------------
 
     def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
-        """A message centre has answered for one part."""
+        """A message centre has answered for one part, perhaps after its time."""
         assert isinstance(token, _Token)  # noqa: S101 - ours, as it was given
-        verdict = submit_verdict(status)
-        if verdict is Verdict.SENT:
-            taken = Taken(session.settings.name, message_id, id_key(message_id))
-            self._write(
-                lambda: self._store.outbox.mark_segment(token.text, token.part, token.total, taken, self._now())
-            )
-            if token.part == token.total - 1:
-                _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=session.settings.name)
+        flight = self._flights.get(token.text)
+        link = session.settings.name
+        taken = Taken(link, message_id, id_key(message_id))
+        if flight is None or flight.text.attempts != token.attempts:
+            if submit_rule(status, session.settings.rules).then is Verdict.SENT:
+                self._write(
+                    lambda: self._store.outbox.adopt(
+                        token.text, token.part, token.total, token.attempts, taken, self._now()
+                    )
+                )
             return
-        self._forget(session, token.text)
-        error = status_name(status)
-        if verdict is Verdict.FINAL or (verdict is Verdict.RETRY and token.attempts + 1 >= _TRIES):
-            _log.warning(TEXT_FAILED, text_id=token.text, status=error, link=session.settings.name)
-            self._write(lambda: self._store.outbox.fail(token.text, error, self._now()))
+        if token.part in flight.doubted:
+            flight.doubted.discard(token.part)
+        else:
+            flight.open -= 1
+        if submit_rule(status, session.settings.rules).then is not Verdict.SENT:
+            flight.refused = _graver(flight.refused, status, session)
+            flight.open -= self._forget(session, token.text)
+            self._settle(session, flight)
             return
-        pause = _PAUSE * 2**token.attempts if verdict is Verdict.RETRY else timedelta()
-        _log.info(TEXT_QUEUED_AGAIN, text_id=token.text, status=error, link=session.settings.name)
-        self._write(lambda: self._store.outbox.retry(token.text, error, self._now() + pause, self._now()))
+        last = not flight.open and not flight.refused and not flight.doubted
+        if last:
+            del self._flights[token.text]
+            _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=link)
+        msisdn = flight.text.msisdn if last else ""
+
+        def job() -> None:
+            self._store.outbox.mark_segment(token.text, token.part, token.total, taken, self._now())
+            self._busy.discard(msisdn)
+
+        self._write(job)
+        if not last:
+            self._settle(session, flight)
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
-        """These were sent, and will not be answered: the connection has ended, or the centre only takes."""
-        bound = session.state is SessionState.BOUND
-        for text, attempt in {(token.text, token.attempts + 1) for token in tokens if isinstance(token, _Token)}:
-            if bound and attempt > _RESENDS:
-                self._write(partial(self._store.outbox.fail, text, "no response", self._now()))
-            else:
-                self._write(partial(self._store.outbox.doubt, text, attempt, self._now()))
+        """These were sent, and will hardly be answered."""
+        for token in tokens:
+            flight = self._flights.get(token.text) if isinstance(token, _Token) else None
+            if flight is None or not isinstance(token, _Token) or flight.text.attempts != token.attempts:
+                continue
+            flight.open -= 1
+            flight.doubted.add(token.part)
+            flight.open -= self._forget(session, token.text)
+            self._settle(session, flight)
 
     def lost(self, session: Session) -> None:
         """The connection has ended: what was claimed for it and not begun goes back to the queue."""
@@ -147,24 +222,98 @@ class Sender:
         if lane is None:
             return
         for text in {token.text for token, _ in lane.waiting}:
-            self._write(partial(self._store.outbox.retry, text, "", self._now(), self._now()))
-        lane.waiting.clear()
+            flight = self._flights[text]
+            flight.open -= self._forget(session, text)
+            self._settle(session, flight)
+        if self.writer is not None:
+            self.writer.wake()  # other links may send what was meant for this one
 
-    def _forget(self, session: Session, text: int) -> None:
-        """Do not submit the parts that are left of a text of which one was refused."""
+    def give_back(self, session: Session) -> None:
+        """Put back into the queue what was claimed for `session` and not begun; the rest of a text stays."""
+        lane = self._lanes.get(session)
+        if lane is None:
+            return
+        for text in {token.text for token, _ in lane.waiting if token.part == 0}:
+            flight = self._flights[text]
+            flight.open -= self._forget(session, text)
+            self._settle(session, flight)
+
+    def _settle(self, session: Session, flight: _Flight) -> None:
+        """When nothing more can come for a text: fail it, or queue it again, as its gravest part asks."""
+        if flight.open:
+            return
+        text, now = flight.text, self._now()
+        if flight.refused:
+            self._refuse(session, text, flight.refused)
+        elif flight.doubted and session.may_submit and text.attempts >= _RESENDS:
+            self._fail(session, text, "no response")
+        elif flight.doubted:
+            not_before = now + _LATE if session.may_submit else now
+            self._end(text, partial(self._store.outbox.doubt, text.id, now, not_before=not_before))
+        else:
+            self._end(text, partial(self._store.outbox.retry, text.id, "", now, now))
+
+    def _refuse(self, session: Session, text: DueText, status: int) -> None:
+        """Fail a text that was refused, or queue it again."""
+        rule, error, now = submit_rule(status, session.settings.rules), status_name(status), self._now()
+        if rule.then is Verdict.FINAL or (rule.times and text.refusals + 1 >= rule.times):
+            self._fail(session, text, error)
+            return
+        _log.info(TEXT_QUEUED_AGAIN, text_id=text.id, status=error, link=session.settings.name)
+        waits = rule.then is Verdict.RETRY
+        not_before = now + _pause(rule, text) if waits else now
+        counts = waits or bool(rule.times)
+
+        def job() -> None:
+            if not self._store.outbox.give_up(text.id, error, now - _OLDEST, now):
+                self._store.outbox.retry(text.id, error, not_before, now, counts=counts)
+
+        self._end(text, job)
+
+    def _fail(self, session: Session, text: DueText, error: str) -> None:
+        _log.warning(TEXT_FAILED, text_id=text.id, status=error, link=session.settings.name)
+        self._end(text, partial(self._store.outbox.fail, text.id, error, self._now()))
+
+    def _end(self, text: DueText, write: Callable[[], object]) -> None:
+        """A text is no longer on its way: `write` says so, and its phone is free for the next."""
+        self._flights.pop(text.id, None)
+
+        def job() -> None:
+            write()
+            self._busy.discard(text.msisdn)
+
+        self._write(job)
+
+    def _forget(self, session: Session, text: int) -> int:
+        """Do not submit the parts that are left of a text; how many they were."""
         lane = self._lanes[session]
-        lane.waiting = deque(pair for pair in lane.waiting if pair[0].text != text)
-
-    def rewrite(self) -> None:
-        """Try again what could not be written while the disk was full: no text may stay `sending` for ever."""
-        unwritten, self._unwritten = self._unwritten, []
-        for job in unwritten:
-            self._write(job)
+        before = len(lane.waiting)
+        if before:
+            lane.waiting = deque(pair for pair in lane.waiting if pair[0].text != text)
+        return before - len(lane.waiting)
 
     def _write(self, job: Callable[[], object]) -> None:
-        def done(_result: object, error: Exception | None) -> None:
-            if isinstance(error, StoreError):
-                self._unwritten.append(job)
-
         if self.writer is not None:
-            self.writer.submit(job, done)
+            self.writer.submit(job, partial(self._written, job))
+
+    def _written(self, job: Callable[[], object], _result: object, error: Exception | None) -> None:
+        """What could not be written now is written later; after a crash the text is in doubt."""
+        if isinstance(error, StoreError):
+            asyncio.get_running_loop().call_later(_WRITE_AGAIN_S, self._write, job)
+
+
+def _is_expected(session: Session) -> bool:
+    """Whether texts may wait for a session: it is up, or this is its first attempt to be."""
+    beginning = session.epoch <= 1 and session.state in _BEGINNING and session.settings.outbind is None
+    return session.may_submit or (beginning and not session.held)
+
+
+def _pause(rule: Rule, text: DueText) -> timedelta:
+    """Before a try after a refusal: twice as long each time."""
+    return min(_LONGEST_PAUSE, timedelta(seconds=rule.pause_s) * (1 << min(text.refusals, 16)))
+
+
+def _graver(one: int, other: int, session: Session) -> int:
+    """The status of two that decides about a text: final before temporary before throttled."""
+    order = (Verdict.SENT, Verdict.PAUSE, Verdict.RETRY, Verdict.FINAL)
+    return max(one, other, key=lambda status: order.index(submit_rule(status, session.settings.rules).then))

@@ -10,6 +10,7 @@ import structlog
 
 from smsflow import metrics
 from smsflow.inbox import Inbox
+from smsflow.links import LinkDesk
 from smsflow.logs import (
     SMPP_CONNECTED,
     SMPP_LOST,
@@ -19,7 +20,8 @@ from smsflow.logs import (
     SMPP_UNDECODABLE,
 )
 from smsflow.sender import Sender
-from smsflow.smpp.codec import DeliverSm
+from smsflow.smpp.backoff import NEEDS_A_PERSON
+from smsflow.smpp.codec import DeliverSm, Undecodable
 from smsflow.smpp.link import UNBOUND
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import status_name
@@ -47,9 +49,13 @@ class Switchboard:
         self._sender = sender
         self._now = now
         self._health: dict[Session, LinkHealth] = {}
+        self.desk = LinkDesk(now)
+        self.desk.on_pause = sender.give_back
 
     def add(self, session: Session) -> None:
         """Watch a session; one that may submit is given texts."""
+        self.desk.add(session)
+        self._inbox.add(session)
         self._note(session, None, "not connected yet")
         if session.settings.bind != "receiver":
             self._sender.add(session)
@@ -63,6 +69,10 @@ class Switchboard:
         name, bind = session.settings.name, session.settings.bind
         self._health[session] = LinkHealth(name, bind, bound_since, trouble)
         metrics.LINK_BOUND.labels(link=name, bind=bind).set(1 if bound_since else 0)
+        if bound_since:
+            self.desk.bound(session)
+        else:
+            self.desk.troubled(session, trouble)
 
     # --- what sessions tell -------------------------------------------------------------------------
 
@@ -72,7 +82,10 @@ class Switchboard:
 
     def refused(self, session: Session, status: int) -> None:
         self._note(session, None, f"bind refused with {status_name(status)}")
-        _log.error(SMPP_REFUSED, link=session.settings.name, status=status_name(status))
+        if status in NEEDS_A_PERSON:
+            _log.error(SMPP_REFUSED, link=session.settings.name, status=status_name(status))
+        else:  # it may pass by itself
+            _log.warning(SMPP_REFUSED, link=session.settings.name, status=status_name(status))
 
     def lost(self, session: Session, reason: str) -> None:
         if not self._health[session].trouble.startswith("bind refused"):
@@ -84,23 +97,27 @@ class Switchboard:
             _log.warning(SMPP_LOST, link=session.settings.name, reason=reason)
 
     def delivered(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
+        self.desk.taken(session, pdu.esm_class)
         self._inbox.take(session, pdu, epoch)
 
     def flush(self, session: Session) -> None:
         """Nothing to do: the writer commits once for all sessions, at the end of this turn of the loop."""
 
     def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
+        self.desk.answered(session, status)
         self._sender.answered(session, token, status, message_id)
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
+        self.desk.in_doubt(session, len(tokens))
         self._sender.in_doubt(session, tokens)
 
     def throttled(self, session: Session, status: int) -> None:
+        self.desk.throttled(session)
         _log.warning(SMPP_THROTTLED, link=session.settings.name, status=status_name(status))
 
     def room(self, session: Session) -> None:
         self._sender.room(session)
 
-    def undecodable(self, session: Session, raw: bytes, reason: str) -> None:
-        self._inbox.keep_frame(session, raw, reason)
-        _log.warning(SMPP_UNDECODABLE, link=session.settings.name, reason=reason, octets=len(raw))
+    def undecodable(self, session: Session, pdu: Undecodable, epoch: int) -> None:
+        self._inbox.refuse(session, pdu, epoch)
+        _log.warning(SMPP_UNDECODABLE, link=session.settings.name, reason=pdu.reason, octets=len(pdu.raw))

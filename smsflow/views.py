@@ -14,7 +14,7 @@ from rich.text import Text
 from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
 from smsflow.terminal import printable
 
-__all__ = ["collect_cases", "print_case", "print_cases"]
+__all__ = ["collect_cases", "print_case", "print_cases", "print_whole"]
 
 _WIDEST = 10_000
 _HIDDEN = "(hidden; --full shows it)"
@@ -46,7 +46,7 @@ def print_cases(console: Console, page: Mapping[str, Any]) -> None:
             ", ".join(case["flags"]),
         )  # fmt: skip
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    _print_whole(console, table)
+    print_whole(console, table)
     if page["next"]:
         console.print(f"more: --after {page['next']}")
 
@@ -64,7 +64,7 @@ def print_case(console: Console, case: Mapping[str, Any]) -> None:
         facts.add_row("flags", Text(", ".join(case["flags"]), "yellow"))
     for name, value in case["answers"].items():
         facts.add_row(f"  {name}", Text(printable(value)))
-    _print_whole(console, facts)
+    print_whole(console, facts)
     console.print()
     talk = Table.grid(padding=(0, 2))
     for message in case["messages"]:
@@ -73,10 +73,10 @@ def print_case(console: Console, case: Mapping[str, Any]) -> None:
         arrow = Text("→", "green") if is_out else Text("←", "cyan")
         note = f"{message['status']}, {message['segments']} seg" if is_out else message["outcome"]
         talk.add_row(_minute(message["at"]), arrow, text, Text(note, "dim"))
-    _print_whole(console, talk)
+    print_whole(console, talk)
 
 
-def _print_whole(console: Console, table: Table) -> None:
+def print_whole(console: Console, table: Table) -> None:
     """Print a table; in a pipe as wide as it is, because nobody sees where it would be cut."""
     if not console.is_terminal:
         console.width = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum

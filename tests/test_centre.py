@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from commands import PATIENCE_S, environment, smsflow
 
 from smsflow.core.encoding import decode
+from smsflow.smpp.backoff import Backoff
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.segments import submits
 from smsflow.smpp.session import Session
@@ -93,7 +94,7 @@ async def centre(*options: str):
 async def session(port: int, *, password: str = "secret"):
     listener = Listener()
     settings = LinkSettings("main", "127.0.0.1", port, "smsflow", password)
-    own = Session(settings, listener, random=lambda: 0.0)
+    own = Session(settings, listener, backoff=Backoff(lambda: 0.0, refused={}))
     task = asyncio.create_task(own.run())
     try:
         yield own, listener

@@ -10,6 +10,7 @@ import pytest
 from smsflow.config import GatewayConfig, LinkConfig, Right, Settings, load_config
 from smsflow.core.errors import ConfigError
 from smsflow.core.hours import QuietHours
+from smsflow.smpp.statuses import Rule, Verdict
 
 SHIPPED = Path(__file__).parent.parent / "config" / "smsflow.yaml"
 SECRETS = {
@@ -71,7 +72,7 @@ def test_least_configuration_has_defaults(tmp_path):
     settings = load(tmp_path, MINIMAL)
 
     assert (settings.quiet, settings.api, settings.gateways) == (None, None, {})
-    assert (settings.links[0].window, settings.links[0].tps, settings.links[0].tls) == (64, 100, False)
+    assert (settings.links[0].window, settings.links[0].tps, settings.links[0].tls) == (64, 100, None)
 
 
 def test_absolute_store_path_is_kept(tmp_path):
@@ -120,7 +121,7 @@ gateways:
         "7:74: links → 0 → bind: expected 'transceiver' or 'receiver+transmitter', got 'both'",
         "7:86: links → 0 → window: expected 1 or more, got '0'",
         "7:97: links → 0 → tps: expected a whole number, got 'x'",
-        "7:105: links → 0 → tls: expected true or false, got 'ja'",
+        "7:105: links → 0 → tls: expected true, false or {ca: FILE, cert: FILE, key: FILE, verify: true}, got 'ja'",
         "8:6: links → 1 → name: repeated: the name a stands on line 7 already",
         "8:47: links → 1 → password: expected a text, {env: NAME} or {file: PATH}",
         "10:3: api → listen: expected HOST:PORT with a port from 1 to 65535, got '8414'",
@@ -132,6 +133,55 @@ gateways:
         "15:40: gateways → registration → token → file: no cannot be read: No such file or directory",
         "15:51: gateways → registration → timeout: expected a duration such as 15s, got '0s'",
     ]
+
+
+def with_link(more: str) -> str:
+    return MINIMAL.replace("password: pw}", f"password: pw, {more}}}")
+
+
+def test_link_can_be_made_to_differ_in_every_way(tmp_path):
+    """What an operator's centre needs besides, each key by itself optional."""
+    more = """system_type: ESME, address_range: "^1414", source: {ton: 3, npi: 0}, destination: {ton: 0, npi: 1},
+        alphabet: latin1, long_texts: sar, enquire_link: 10s, response_timeout: 1m, prefixes: ["7701", "7702"],
+        statuses: {"0x400": {then: retry}, esme_rmsgqful: {then: final}, "88": {then: pause, pause: 5s, times: 9}},
+        outbind: "0.0.0.0:2776\""""
+    link = load(tmp_path, with_link(more)).links[0]
+
+    assert (link.system_type, link.address_range) == ("ESME", "^1414")
+    assert (link.source, link.destination) == ((3, 0), (0, 1))
+    assert (link.alphabet, link.long_texts) == ("latin1", "sar")
+    assert (link.enquire_link_s, link.response_timeout_s) == (10, 60)
+    assert (link.prefixes, link.outbind) == (("7701", "7702"), ("0.0.0.0", 2776))
+    assert link.statuses == {
+        0x400: Rule(Verdict.RETRY, times=5, pause_s=30),
+        0x14: Rule(Verdict.FINAL),
+        0x58: Rule(Verdict.PAUSE, times=9, pause_s=5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (
+            "statuses: {ESME_NONE: {then: retry}}",
+            "expected a status such as ESME_RTHROTTLED or 0x400, got 'ESME_NONE'",
+        ),
+        ('statuses: {"0x400": {then: wait}}', "then: expected 'retry', 'final' or 'pause', got 'wait'"),
+        ('statuses: {"0x400": {then: retry, pause: 0s}}', "pause: expected a duration such as 15s, got '0s'"),
+        ("prefixes: [+7701]", "expected the first digits of phones, such as \"7701\", got '+7701'"),
+        ("source: {ton: 300, npi: 0}", "ton: expected 255 or less, got '300'"),
+        ("alphabet: ebcdic", "expected 'gsm', 'gsm-packed', 'latin1', 'ascii' or 'utf8', got 'ebcdic'"),
+        ("outbind: 2776", "outbind: expected HOST:PORT with a port from 1 to 65535, got '2776'"),
+        ('outbind: "0.0.0.0:2776", tls: true', "outbind cannot have tls"),
+        ("tls: {ca: none.pem}", "tls → ca: expected a file, there is none at FOLDER/none.pem"),
+        ("tls: {ca: smsflow.yaml}", "tls: these certificates cannot be used"),
+        ("tls: {key: smsflow.yaml}", "tls: a key needs its certificate"),
+        ("tls: {verify: perhaps}", "verify: expected true or false, got 'perhaps'"),
+    ],
+)
+def test_mistake_in_a_link_is_told(tmp_path, more, problem):
+    """Each with what was expected."""
+    assert any(problem in line for line in problems(tmp_path, with_link(more)))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from world import World
 
 from smsflow.inbox import Inbox
 from smsflow.sender import Sender
+from smsflow.smpp.backoff import Backoff
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import Session
 from smsflow.smpp.smsc import MessageCentre, Text
@@ -60,7 +61,7 @@ async def wired(world: World, *, window: int = 64) -> AsyncIterator[Wired]:
     port = await centre.start("127.0.0.1", 0)
     wire = Wired(world, centre, texts, port)
     settings = LinkSettings("main", "127.0.0.1", port, "smsflow", "secret", window=window)
-    session = Session(settings, wire.switchboard, random=lambda: 0.0)
+    session = Session(settings, wire.switchboard, backoff=Backoff(lambda: 0.0))
     wire.switchboard.add(session)
     task = asyncio.create_task(session.run())
     try:

@@ -9,27 +9,34 @@ anything that knows a PDU.
     >>> segments("Құттықтаймыз!"), segments("€" * 81)
     (1, 2)
 
-Septets travel unpacked, one in each octet, as SMPP carries them. Reading never raises: what a phone or a
-message centre sent is shown as well as it can be, and the caller keeps the octets.
+Septets travel unpacked, one in each octet, as SMPP carries them; `pack` and `unpack` are for the message
+centres that do not. Reading never raises: what a phone or a message centre sent is shown as well as it can be,
+and the caller keeps the octets. `decode` takes `data_coding` at its word; `decode_received` knows better.
 """
 
 from __future__ import annotations
 
 import codecs
+from contextlib import suppress
 from enum import Enum
 from typing import Final
 
 __all__ = [
+    "Alphabet",
     "Coding",
     "decode",
     "decode_gsm",
+    "decode_received",
     "decode_ucs2",
     "encode",
     "encode_gsm",
     "find_coding",
     "is_gsm",
+    "is_gsm_coding",
+    "pack",
     "segments",
     "split",
+    "unpack",
 ]
 
 
@@ -38,6 +45,17 @@ class Coding(Enum):
 
     GSM = 0
     UCS2 = 8
+
+
+class Alphabet(Enum):
+    """What a message centre means by `data_coding` 0, its "default alphabet"; the value is the configuration's."""
+
+    GSM = "gsm"
+    GSM_PACKED = "gsm-packed"
+    """Eight septets in seven octets, as on the air (3GPP TS 23.038 §6.1.2.1)."""
+    LATIN1 = "latin1"
+    ASCII = "ascii"
+    UTF8 = "utf8"
 
 
 ESCAPE: Final = 0x1B
@@ -76,10 +94,9 @@ _WRITE: Final = {ord(character): code for code, character in enumerate(_DEFAULT)
 _EXTENDED: Final = frozenset(_EXTENSION.values())
 _CHARACTERS: Final = frozenset(map(chr, _WRITE))
 
-# One text alone, and each part of a long one, in octets as SMPP carries them: 160 and 153 septets unpacked,
-# 70 and 67 UCS-2 characters (3GPP TS 23.040 §9.2.3.24.1: the header of a part takes 6 of 140 octets).
+# One text alone in octets as SMPP carries them: 160 septets unpacked, 70 UCS-2 characters.
 _ALONE: Final = {Coding.GSM: 160, Coding.UCS2: 140}
-_PART: Final = {Coding.GSM: 153, Coding.UCS2: 134}
+_AIR: Final = 140  # octets of one SMS; the header of a part takes 6 or 7 of them (3GPP TS 23.040 §9.2.3.24)
 
 
 def is_gsm(text: str) -> bool:
@@ -132,6 +149,34 @@ def decode_ucs2(octets: bytes) -> str:
     return whole.decode("utf-16-be", "replace")
 
 
+def pack(septets: bytes, fill_bits: int = 0) -> bytes:
+    """Return `septets`, one in each octet, eight in seven octets (3GPP TS 23.038 §6.1.2.1).
+
+    `fill_bits` is how many bits come first, so that the septets after a user data header begin at a septet's
+    boundary (3GPP TS 23.040 §9.2.3.24).
+    """
+    bits = 0
+    for place, septet in enumerate(septets):
+        bits |= (septet & 0x7F) << 7 * place
+    size = fill_bits + 7 * len(septets)
+    # "If the total number of characters to be sent equals (8n-1) … the 7 spare bits carry a carriage return".
+    if size % 8 == 1 and septets:
+        bits |= 0x0D << 7 * len(septets)
+    return (bits << fill_bits).to_bytes((size + 7) // 8, "little")
+
+
+def unpack(octets: bytes, fill_bits: int = 0) -> bytes:
+    """Return the septets of packed `octets`, one in each octet; `fill_bits` as in `pack`.
+
+    Where a whole septet is to spare at the end, a carriage return, or the zeros that many send for it, is left
+    out.
+    """
+    bits = int.from_bytes(octets, "little") >> fill_bits
+    size = max(0, len(octets) * 8 - fill_bits)
+    septets = bytes(bits >> 7 * place & 0x7F for place in range(size // 7))
+    return septets[:-1] if size % 7 == 0 and septets[-1:] in (b"\r", b"\0") else septets
+
+
 def find_coding(text: str) -> Coding:
     """Return the cheaper coding that can carry `text`."""
     return Coding.GSM if is_gsm(text) else Coding.UCS2
@@ -151,8 +196,10 @@ def encode(text: str, coding: Coding | None = None) -> tuple[Coding, bytes]:
     return chosen, text.encode("utf-16-be", "replace")
 
 
-def split(text: str, coding: Coding | None = None) -> tuple[bytes, ...]:
+def split(text: str, coding: Coding | None = None, *, header_octets: int = 6) -> tuple[bytes, ...]:
     """Return the octets of each part of `text`, without user data headers; one part if it fits alone.
+
+    A part holds 153 septets or 67 UCS-2 characters, or fewer where the header takes more than 6 octets.
 
     No part ends inside an escape pair or a surrogate pair. Shape: at least one part; an empty text is one
     empty part. `coding` as in `encode`.
@@ -160,10 +207,12 @@ def split(text: str, coding: Coding | None = None) -> tuple[bytes, ...]:
     chosen, octets = encode(text, coding)
     if len(octets) <= _ALONE[chosen]:
         return (octets,)
+    room = _AIR - header_octets
+    most = room * 8 // 7 if chosen is Coding.GSM else room & ~1
     parts: list[bytes] = []
     start = 0
     while start < len(octets):
-        end = _find_cut(chosen, octets, start + _PART[chosen])
+        end = _find_cut(chosen, octets, start + most)
         parts.append(octets[start:end])
         start = end
     return tuple(parts)
@@ -210,6 +259,54 @@ def decode(data_coding: int, octets: bytes) -> str:
     return _decode_eight_bit(octets)
 
 
+def decode_received(data_coding: int, octets: bytes, alphabet: Alphabet = Alphabet.GSM) -> str:
+    """Return the text that a phone or a message centre most likely meant; lossy, and never an exception.
+
+    As `decode`, but `data_coding` 0 is read by `alphabet` (packed septets are to be `unpack`ed before), and
+    UCS-2 that makes no sense in its order of octets is read in the other one, or as the octets that it is.
+    """
+    name = _ALPHABETS.get(alphabet) if data_coding == 0 else None
+    if name is not None:
+        return octets.decode(name, "replace")
+    if data_coding not in _NAMED and _find_alphabet(data_coding) == _UCS2_BITS:
+        return _guess_ucs2(octets)
+    return decode(data_coding, octets)
+
+
+def is_gsm_coding(data_coding: int) -> bool:
+    """Whether `data_coding` says that the octets are of the GSM alphabet: 0, and 0xF0 and its like."""
+    return data_coding not in _NAMED and _find_alphabet(data_coding) == _GSM_BITS
+
+
+def _guess_ucs2(octets: bytes) -> str:
+    """Return the text of UCS-2 `octets` without a byte order mark, in the order that makes more sense."""
+    if octets[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or len(octets) < 2:
+        return decode_ucs2(octets)
+    big = sum(map(_is_likely, octets[::2], octets[1::2]))
+    little = sum(map(_is_likely, octets[1::2], octets[::2]))
+    units = len(octets) // 2
+    if little > big and little * 4 >= units * 3:
+        return octets[: len(octets) & ~1].decode("utf-16-le", "replace")
+    # "They lie about their unicode encoding" (a comment in Vumi): plain octets, Latin or UTF-8, under 8.
+    if not big and units > 1:
+        with suppress(UnicodeDecodeError):
+            text = octets.decode("utf-8")
+            if all(_is_likely(*divmod(ord(each), 256)) for each in text):
+                return text
+    return decode_ucs2(octets)
+
+
+def _is_likely(high: int, low: int) -> bool:
+    """Whether a UCS-2 unit is one that people here write: Latin, Cyrillic, punctuation, emoji, full width."""
+    if high == 0x20:  # and not a blank before a digit or a letter, seen from the wrong end
+        return 0x0B <= low <= 0x2F or 0xA0 <= low <= 0xBF
+    if high in _LIKELY_SYMBOLS:
+        return low not in (0x00, 0x04)  # Latin and Cyrillic letters, seen from the wrong end
+    return high <= 0x04 or 0xD8 <= high <= 0xDF or high >= 0xFE
+
+
+_LIKELY_SYMBOLS: Final = frozenset({0x21, 0x22, 0x23, 0x25, 0x26, 0x27, 0x2B})
+_ALPHABETS: Final = {Alphabet.LATIN1: "latin-1", Alphabet.ASCII: "ascii", Alphabet.UTF8: "utf-8"}
 _GSM_BITS, _EIGHT_BITS, _UCS2_BITS = range(3)
 _NAMED: Final = {
     0x03: "latin-1",

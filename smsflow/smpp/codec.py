@@ -42,6 +42,8 @@ __all__ = [
     "BindTransceiverResp",
     "BindTransmitter",
     "BindTransmitterResp",
+    "CancelSm",
+    "CancelSmResp",
     "DataSm",
     "DataSmResp",
     "DeliverSm",
@@ -52,6 +54,8 @@ __all__ = [
     "GenericNack",
     "Outbind",
     "Pdu",
+    "ReplaceSm",
+    "ReplaceSmResp",
     "SmPdu",
     "SubmitSm",
     "SubmitSmResp",
@@ -218,6 +222,47 @@ class DataSmResp(SubmitSmResp):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelSm(Pdu):
+    """§4.9.1; smpplib lacks it."""
+
+    service_type: str = ""
+    message_id: str = ""
+    source_addr_ton: int = 0
+    source_addr_npi: int = 0
+    source_addr: str = ""
+    dest_addr_ton: int = 0
+    dest_addr_npi: int = 0
+    destination_addr: str = ""
+
+
+class CancelSmResp(Pdu):
+    """§4.9.2."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceSm(Pdu):
+    """§4.10.1; smpplib lacks it."""
+
+    message_id: str = ""
+    source_addr_ton: int = 0
+    source_addr_npi: int = 0
+    source_addr: str = ""
+    schedule_delivery_time: str = ""
+    validity_period: str = ""
+    registered_delivery: int = 0
+    sm_default_msg_id: int = 0
+    short_message: bytes = field(default=b"", repr=False)
+
+
+class ReplaceSmResp(Pdu):
+    """§4.10.2."""
+
+    __slots__ = ()
+
+
 class EnquireLink(Pdu):
     """§4.11.1."""
 
@@ -248,10 +293,12 @@ class GenericNack(Pdu):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outbind(Pdu):
-    """§4.1.7; its body is not read. It has no answer."""
+    """§4.1.7: the message centre asks to be bound to. It has no answer; smpplib lacks it."""
 
-    __slots__ = ()
+    system_id: str = ""
+    password: str = field(default="", repr=False)
 
 
 class AlertNotification(Pdu):
@@ -294,6 +341,11 @@ class Framer:
     def __init__(self, link: str) -> None:
         self._link = link
         self._buffer = b""
+
+    @property
+    def begun(self) -> bytes:
+        """What has come of a frame that is not whole yet."""
+        return self._buffer
 
     def receive(self, octets: bytes) -> Iterator[bytes]:
         """Yield each whole frame; what is left waits for the next call. Consume it to the end.
@@ -400,15 +452,18 @@ def _make_request_decoder(pdu: type[Pdu], source: type[Any], *names: str) -> _De
     last = reader.mandatory[-1]
     # A missing short_message is an empty one: sm_length before it is what must be there.
     needed = "sm_length" if last == "short_message" else last
+    with_tlvs = issubclass(pdu, SmPdu)
+    with_text = with_tlvs or last == "short_message"
 
     def decode_request(frame: bytes, sequence: int, status: int) -> Pdu:
         body = _read_body(reader, frame)
         if needed not in body.__dict__:
             raise _Malformed(f"the body ends before {needed}", Status.RINVMSGLEN)
         fields = dict(zip(names, values(body), strict=True))
-        if issubclass(pdu, SmPdu):
-            fields["short_message"] = _find_octets(body)
+        if with_tlvs:
             fields["tlvs"] = body.tlvs
+        if with_text:
+            fields["short_message"] = _find_octets(body)
         return pdu(sequence=sequence, status=status, raw=frame, **fields)
 
     return decode_request
@@ -421,12 +476,18 @@ def _find_octets(body: Any) -> bytes:  # noqa: ANN401 - smpplib has no types
 
 
 def _make_response_decoder(pdu: type[Pdu], source: type[Any], name: str) -> _Decoder:
-    """Return the decoder of a response with one string, which errors, and some centres, leave out."""
+    """Return the decoder of a response with one string, which errors, and some centres, leave out.
+
+    It reads anything: what was accepted must not be sent again because its id makes no sense.
+    """
     reader = _make_reader(source)
     with_tlvs = issubclass(pdu, BindResp)
 
     def decode_response(frame: bytes, sequence: int, status: int) -> Pdu:
-        body = _read_body(reader, frame)
+        try:
+            body = _read_body(reader, frame)
+        except _Malformed:
+            return pdu(sequence=sequence, status=status, raw=frame)
         fields = {name: body.__dict__.get(name, "")}
         if with_tlvs:
             fields["tlvs"] = body.tlvs
@@ -442,6 +503,35 @@ def _make_header_decoder(pdu: type[Pdu]) -> _Decoder:
         return pdu(sequence=sequence, status=status, raw=frame)
 
     return decode_header
+
+
+class _Outbind(smpplib.Command):  # type: ignore[misc]  # smpplib has no types
+    params = {  # noqa: RUF012 - as smpplib wants it
+        "system_id": smpplib.Param(type=str, max=16),
+        "password": smpplib.Param(type=str, max=9),
+    }
+    params_order = ("system_id", "password")
+
+
+_PARAMS: Final = smpplib.SubmitSM.params | {"message_id": smpplib.Param(type=str, max=65)}
+_REPLACE: Final = (
+    *("message_id", "source_addr_ton", "source_addr_npi", "source_addr"),
+    *("schedule_delivery_time", "validity_period", "registered_delivery", "sm_default_msg_id"),
+)
+_CANCEL: Final = (
+    *("service_type", "message_id", "source_addr_ton", "source_addr_npi", "source_addr"),
+    *("dest_addr_ton", "dest_addr_npi", "destination_addr"),
+)
+
+
+class _CancelSM(smpplib.Command):  # type: ignore[misc]  # smpplib has no types
+    params = _PARAMS
+    params_order = _CANCEL
+
+
+class _ReplaceSM(smpplib.SubmitSM):  # type: ignore[misc]  # smpplib has no types
+    params = _PARAMS
+    params_order = (*_REPLACE, "sm_length", "short_message")
 
 
 _Decoder: TypeAlias = Callable[[bytes, int, int], Pdu]
@@ -478,6 +568,10 @@ _COMMAND_IDS: Final[dict[type[Pdu], int]] = {
     DeliverSmResp: 0x80000005,
     Unbind: 0x00000006,
     UnbindResp: 0x80000006,
+    ReplaceSm: 0x00000007,
+    ReplaceSmResp: 0x80000007,
+    CancelSm: 0x00000008,
+    CancelSmResp: 0x80000008,
     BindTransceiver: 0x00000009,
     BindTransceiverResp: 0x80000009,
     Outbind: 0x0000000B,
@@ -502,6 +596,9 @@ _SPECIAL_DECODERS: Final[dict[type[Pdu], _Decoder]] = {
     SubmitSm: _make_request_decoder(SubmitSm, smpplib.SubmitSM, *_SM),
     DeliverSm: _make_request_decoder(DeliverSm, smpplib.DeliverSM, *_SM),
     DataSm: _make_request_decoder(DataSm, smpplib.DataSM, *_ADDRESSES),
+    Outbind: _make_request_decoder(Outbind, _Outbind, "system_id", "password"),
+    CancelSm: _make_request_decoder(CancelSm, _CancelSM, *_CANCEL),
+    ReplaceSm: _make_request_decoder(ReplaceSm, _ReplaceSM, *_REPLACE),
     SubmitSmResp: _make_response_decoder(SubmitSmResp, smpplib.SubmitSMResp, "message_id"),
     DeliverSmResp: _make_response_decoder(DeliverSmResp, smpplib.DeliverSMResp, "message_id"),
     DataSmResp: _make_response_decoder(DataSmResp, smpplib.DataSMResp, "message_id"),
@@ -522,6 +619,8 @@ def decode(frame: bytes) -> Pdu:
             return decoder(frame, sequence, status)
         except _Malformed as malformed:
             reason, answer = str(malformed), malformed.status
+        except Exception as error:  # noqa: BLE001 - a bug of ours or of smpplib's must not cost the bind
+            reason, answer = f"reading it failed: {type(error).__name__}", Status.RSYSERR
     return Undecodable(
         sequence=sequence, status=status, raw=frame, command_id=command_id, reason=reason, answer=answer
     )
@@ -557,6 +656,9 @@ _WRITERS: Final[dict[type[Pdu], tuple[type[Any], tuple[str, ...]]]] = {
     SubmitSm: _make_writer(smpplib.SubmitSM, *_SM, "short_message"),
     DeliverSm: _make_writer(smpplib.DeliverSM, *_SM, "short_message"),
     DataSm: _make_writer(smpplib.DataSM, *_ADDRESSES),
+    Outbind: _make_writer(_Outbind, "system_id", "password"),
+    CancelSm: _make_writer(_CancelSM, *_CANCEL),
+    ReplaceSm: _make_writer(_ReplaceSM, *_REPLACE, "short_message"),
     SubmitSmResp: _make_writer(smpplib.SubmitSMResp, "message_id"),
     DeliverSmResp: _make_writer(smpplib.DeliverSMResp, "message_id"),
     DataSmResp: _make_writer(smpplib.DataSMResp, "message_id"),
@@ -585,10 +687,26 @@ def _encode_body(pdu: Pdu) -> bytes:
     source, names = writer
     command = object.__new__(source)
     command.__dict__.update((name, getattr(pdu, name)) for name in names)
+    tlvs: Tlvs = getattr(pdu, "tlvs", ())
+    if isinstance(pdu, SmPdu):
+        tlvs = _place_text(pdu, command.__dict__)
     _check_fields(type(pdu).__name__, source.params, command.__dict__)
     body: bytes = command.generate_params()
-    tlvs: Tlvs = getattr(pdu, "tlvs", ())
     return body + b"".join(_TLV_HEADER.pack(tag, len(value)) + value for tag, value in tlvs)
+
+
+def _place_text(pdu: SmPdu, fields: dict[str, Any]) -> Tlvs:
+    """Return the parameters of `pdu`, its text among them if `short_message` is not the place for it.
+
+    "The sm_length field should be set to zero if using the message_payload parameter" (§5.3.2.32); data_sm has
+    no other place.
+    """
+    carried = any(tag == Tag.MESSAGE_PAYLOAD for tag, _ in pdu.tlvs)
+    if carried and "short_message" in fields:
+        fields["short_message"] = b""
+    if carried or "short_message" in fields or not pdu.short_message:
+        return pdu.tlvs
+    return (*pdu.tlvs, (Tag.MESSAGE_PAYLOAD, pdu.short_message))
 
 
 def _check_fields(pdu: str, params: dict[str, Any], fields: dict[str, Any]) -> None:

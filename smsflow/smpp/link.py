@@ -18,7 +18,7 @@ centre gives to its own are separate, though they look alike (SMPP v3.4 §5.1.4)
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, TypeAlias
@@ -35,6 +35,7 @@ from smsflow.smpp.codec import (
     BindTransceiverResp,
     BindTransmitter,
     BindTransmitterResp,
+    CancelSm,
     DataSm,
     DataSmResp,
     DeliverSm,
@@ -43,14 +44,16 @@ from smsflow.smpp.codec import (
     EnquireLinkResp,
     Framer,
     GenericNack,
+    Outbind,
     Pdu,
+    ReplaceSm,
     SubmitSm,
     SubmitSmResp,
     Unbind,
     UnbindResp,
     Undecodable,
 )
-from smsflow.smpp.statuses import Status, Verdict, submit_verdict
+from smsflow.smpp.statuses import Rule, Status, Verdict, submit_rule
 
 __all__ = [
     "UNBOUND",
@@ -75,6 +78,9 @@ class LinkSettings:
     """What an operator says about one SMPP session.
 
     `window` is how many submit_sm may be unanswered; `tps` how many may go out in a second, 0 for any number.
+    `source` and `destination` are (TON, NPI) of the addresses in submit_sm. `rules` say what follows from a
+    status, where that is not what `statuses.submit_rule` says. `outbind` is where we listen for the message
+    centre, which then asks us to bind. `server_name` is what its certificate must say, "" for `host`.
     """
 
     name: str
@@ -89,11 +95,24 @@ class LinkSettings:
     enquire_link_s: float = 30.0
     response_timeout_s: float = 30.0
     bind_timeout_s: float = 15.0
+    pdu_timeout_s: float = 10.0
+    """How long the rest of a PDU may let us wait for its next octet."""
+    address_range: str = ""
+    source: tuple[int, int] = (0, 0)
+    destination: tuple[int, int] = (1, 1)
+    alphabet: str = "gsm"
+    long_texts: str = "udh8"
+    rules: Mapping[int, Rule] = field(default_factory=dict, hash=False)
+    prefixes: tuple[str, ...] = ()
+    outbind: tuple[str, int] | None = None
+    server_name: str = ""
 
 
 class LinkState(Enum):
     """Where the session is; only BOUND may submit."""
 
+    OPEN = "open"
+    """Connected by the message centre, which has yet to say outbind."""
     BINDING = "binding"
     BOUND = "bound"
     DRAINING = "draining"
@@ -126,7 +145,10 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAnswered:
-    """The submit_sm given with `token` was answered; `message_id` may be empty even when `status` is 0."""
+    """The submit_sm given with `token` was answered; `message_id` may be empty even when `status` is 0.
+
+    It may have been told to be `InDoubt` before: the answer came after its time.
+    """
 
     token: Hashable
     status: int
@@ -155,10 +177,9 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Undecoded:
-    """A frame that could not be read; it has been answered. Keep `raw` for a person to look at."""
+    """A frame that could not be read: commit its `raw`, then `refuse` it."""
 
-    raw: bytes
-    reason: str
+    pdu: Undecodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +204,9 @@ _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 _UNBOUND_GRACE_S: Final = 2.0
 """How long the message centre may still answer after it has said unbind."""
+_MOST_LATE: Final = 4096
+"""How many submit_sm that were given up are remembered, in case they are answered after all."""
+_SUBMIT_SM_RESP: Final = 0x80000004
 _BURST_S: Final = 0.02
 """tps is kept over this time, so that a timer need not fire for every single PDU."""
 
@@ -221,16 +245,23 @@ class Link:
     """One SMPP session over one connection, from its bind to its end."""
 
     def __init__(self, settings: LinkSettings, now: float) -> None:
-        """Begin with a bind request, which waits in `data_to_send`."""
+        """Begin with a bind request, which waits in `data_to_send`; after an outbind, if there is to be one."""
         self.settings = settings
-        self.state = LinkState.BINDING
+        self.state = LinkState.BINDING if settings.outbind is None else LinkState.OPEN
         self._framer = Framer(settings.name)
         self._out = bytearray()
         self._events: list[Event] = []
         self._sequence = 0
         self._heard_at = now
         self._enquired = False
+        self._enquiry = (0, now)
+        self.round_trip_s: float | None = None
+        """How long the last enquire_link took to be answered; None before the first."""
+        self._held = False
         self._pending: dict[int, tuple[Hashable, float]] = {}
+        self._late: dict[int, Hashable] = {}
+        self._allowed = settings.window
+        self._begun_at = float("inf")
         self._unanswered = 0
         self._data_sms: set[int] = set()
         self._pace = _Pace(settings.tps, now)
@@ -240,7 +271,8 @@ class Link:
         self._leave_at = self._close_at = float("inf")
         self._deadline = now + settings.bind_timeout_s
         self._peer_left = False
-        self._begin_bind()
+        if settings.outbind is None:
+            self._begin_bind()
 
     # ---------------------------------------------------------------------------------- what goes out
 
@@ -249,6 +281,16 @@ class Link:
         octets = bytes(self._out)
         self._out.clear()
         return octets
+
+    @property
+    def begun(self) -> bytes:
+        """What has come of a PDU whose rest has not."""
+        return self._framer.begun
+
+    @property
+    def may_submit(self) -> bool:
+        """Whether submits are taken, now or when there is room again."""
+        return self.state is LinkState.BOUND and not self._held and self.settings.bind != "receiver"
 
     @property
     def unanswered(self) -> int:
@@ -262,12 +304,19 @@ class Link:
 
     def room(self, now: float) -> int:
         """Return how many submit_sm may be given now; when that is 0, a `Room` comes later if bound."""
-        if self.state is not LinkState.BOUND or self.settings.bind == "receiver":
+        if not self.may_submit:
             return 0
-        most = self.settings.window - len(self._pending)
+        most = self._allowed - len(self._pending)
         room = 0 if now < self._paused_until else max(0, self._pace.room(now, most))
         self._starved = room == 0
         return room
+
+    def hold(self, held: bool, now: float) -> tuple[Event, ...]:  # noqa: FBT001 - on or off is all there is
+        """Give no more `room` while `held`; everything else goes on. A `Room` follows when it ends."""
+        self._held = held
+        self._starved = True
+        self._offer(now)
+        return self._take_events()
 
     def submit(self, token: Hashable, pdu: SubmitSm, now: float) -> None:
         """Send `pdu`; `SubmitAnswered` or `InDoubt` with `token` follows.
@@ -293,10 +342,16 @@ class Link:
         else:
             self._send(DeliverSmResp(sequence=sequence, status=status))
 
+    def refuse(self, pdu: Undecodable, status: int) -> None:
+        """Answer a frame that could not be read, once; a response has no answer."""
+        if pdu.is_request:
+            self._unanswered -= 1
+            self._send(codec.make_error(pdu, status))
+
     def unbind(self, now: float, grace_s: float) -> tuple[Event, ...]:
         """Leave: wait for answers, unbind, and close within `grace_s` whatever the message centre does."""
         self._close_at = min(self._close_at, now + grace_s)
-        if self.state is LinkState.BINDING:
+        if self.state in (LinkState.OPEN, LinkState.BINDING):
             self._close("closed before the bind was answered")
         elif self.state is LinkState.BOUND:
             self.state = LinkState.DRAINING
@@ -318,6 +373,7 @@ class Link:
         except RemoteViolation as violation:
             self._send(GenericNack(status=Status.RINVCMDLEN))
             self._close(violation.reason)
+        self._begun_at = now if self._framer.begun else float("inf")
         self._offer(now)
         self._settle(now)
         return self._take_events()
@@ -329,13 +385,13 @@ class Link:
             case SubmitSmResp():  # which deliver_sm_resp and data_sm_resp are too; we never ask for those
                 if type(pdu) is SubmitSmResp:
                     self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
+                else:
+                    self._doubt(pdu.sequence)
             case GenericNack():
                 self._handle_nack(pdu, now)
             case Undecodable():
-                self._events.append(Undecoded(pdu.raw, pdu.reason))
-                if pdu.is_request:
-                    self._send(codec.make_error(pdu, pdu.answer))
-            case SubmitSm() | Bind():  # requests that only an ESME makes
+                self._handle_undecodable(pdu, now)
+            case SubmitSm() | Bind() | CancelSm() | ReplaceSm():  # requests that only an ESME makes
                 self._send(codec.make_error(pdu, Status.RINVCMDID))
             case _:
                 self._handle_session(pdu, now)
@@ -344,14 +400,38 @@ class Link:
         match pdu:
             case EnquireLink():
                 self._send(EnquireLinkResp(sequence=pdu.sequence))
+            case Outbind():
+                self._handle_outbind(now)
+            case EnquireLinkResp():
+                self._doubt(pdu.sequence)
+                if pdu.sequence == self._enquiry[0]:
+                    self.round_trip_s = now - self._enquiry[1]
             case BindResp():
                 self._handle_bind_resp(pdu)
             case Unbind():
                 self._handle_unbind(pdu, now)
             case UnbindResp():
+                self._doubt(pdu.sequence)
                 self._handle_unbind_resp()
             case _:
-                pass  # enquire_link_resp: having been heard is all that it says; outbind, alert_notification
+                pass  # alert_notification
+
+    def _handle_undecodable(self, pdu: Undecodable, now: float) -> None:
+        """Hand it over, to be refused when it is kept; an answer that is beyond reading still says yes or no."""
+        self._events.append(Undecoded(pdu))
+        if pdu.is_request:
+            self._unanswered += 1
+        elif pdu.command_id == _SUBMIT_SM_RESP:
+            self._answer_submit(pdu.sequence, pdu.status, "", now)
+        else:
+            self._doubt(pdu.sequence)
+
+    def _handle_outbind(self, now: float) -> None:
+        """Bind on the connection that the message centre has made (§2.2.1)."""
+        if self.state is LinkState.OPEN:
+            self.state = LinkState.BINDING
+            self._deadline = now + self.settings.bind_timeout_s
+            self._begin_bind()
 
     def _deliver(self, pdu: DeliverSm) -> None:
         """Hand `pdu` over, before the bind is answered too: refused for good it might be lost."""
@@ -362,6 +442,7 @@ class Link:
 
     def _handle_bind_resp(self, pdu: BindResp) -> None:
         """Believe the answer to our own bind only: other PDUs, and other answers, may come before it."""
+        self._doubt(pdu.sequence)
         expected = _BINDS[self.settings.bind][1]
         if self.state is not LinkState.BINDING or pdu.sequence != 1 or type(pdu) is not expected:
             return
@@ -400,19 +481,41 @@ class Link:
         """Settle the submit_sm with `sequence`; an answer to none, or after its time, is left alone."""
         submitted = self._pending.pop(sequence, None)
         if submitted is None:
+            if sequence in self._late:
+                self._events.append(SubmitAnswered(self._late.pop(sequence), status, message_id))
             return
         token, sent_at = submitted
-        if submit_verdict(status) is Verdict.PAUSE:
-            self._throttle(status, sent_at, now)
-        elif status == Status.ROK:
+        rule = submit_rule(status, self.settings.rules)
+        if rule.then is Verdict.PAUSE:
+            self._throttle(status, rule.pause_s or _FIRST_PAUSE_S, sent_at, now)
+        elif rule.then is Verdict.SENT and sent_at > self._paused_at:
             self._pause_s = 0.0
+            self._allowed = min(self.settings.window, self._allowed + 1)
         self._events.append(SubmitAnswered(token, status, message_id))
 
-    def _throttle(self, status: int, sent_at: float, now: float) -> None:
-        """Pause, twice as long as before if what went out after the last pause was refused again."""
+    def _doubt(self, sequence: int) -> None:
+        """Give up on the submit_sm with `sequence`, if there is one: its answer is of another kind."""
+        if sequence in self._pending:
+            token, _ = self._pending.pop(sequence)
+            self._remember(sequence, token)
+            self._events.append(InDoubt((token,)))
+
+    def _remember(self, sequence: int, token: Hashable) -> None:
+        """Know a submit_sm again whose answer comes after its time."""
+        if len(self._late) >= _MOST_LATE:
+            del self._late[next(iter(self._late))]
+        self._late[sequence] = token
+
+    def _throttle(self, status: int, first_s: float, sent_at: float, now: float) -> None:
+        """Pause, twice as long as before if what went out after the last pause was refused again.
+
+        After the pause half as many as were on the wire may be unanswered, and one more with each that is taken:
+        so the link finds what the message centre can take, and few texts are refused on the way.
+        """
         if sent_at <= self._paused_at:
             return  # sent before the pause that is, or was, its answer
-        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 or _FIRST_PAUSE_S)
+        self._pause_s = min(max(_LONGEST_PAUSE_S, first_s), self._pause_s * 2 or first_s)
+        self._allowed = max(1, min(self._allowed, len(self._pending) + 1) // 2)
         self._paused_at = now
         self._paused_until = now + self._pause_s
         self._starved = True
@@ -424,7 +527,7 @@ class Link:
         """Return when `tick` must be called, if nothing else happens before; ask after every call."""
         if self._is_settled():
             return self._heard_at
-        due = min(self._deadline, self._leave_at, self._close_at, self._next_enquiry())
+        due = min(self._deadline, self._leave_at, self._close_at, self._next_enquiry(), self._cut_at())
         if self._pending:
             due = min(due, self._oldest_sent_at() + self.settings.response_timeout_s)
         if self._starved and self._has_window():
@@ -435,11 +538,15 @@ class Link:
         """Return what the time `now` brings about; harmless when called too early."""
         self._expire(now)
         if now >= self._deadline:
-            self._close("the bind was not answered")
+            asked = self.state is LinkState.BINDING
+            self._close("the bind was not answered" if asked else "the outbind did not come")
         elif now >= self._close_at:
             self._close(self._leaving_reason())
+        elif now >= self._cut_at():
+            self._send(GenericNack(status=Status.RINVCMDLEN))
+            self._close("the rest of a PDU did not come")
         elif now >= self._next_enquiry():
-            self._enquire()
+            self._enquire(now)
         self._offer(now)
         self._settle(now)
         return self._take_events()
@@ -447,7 +554,13 @@ class Link:
     def resume(self, now: float) -> None:
         """Note that we were not reading until `now`: the silence before was not the message centre's."""
         self._heard_at = now
+        self._begun_at = now if self._framer.begun else float("inf")
         self._pending = {sequence: (token, now) for sequence, (token, _) in self._pending.items()}
+
+    def connected(self, now: float) -> None:
+        """Note when the connection was made: an outbind is not waited for before."""
+        self._heard_at = now
+        self._deadline = now + self.settings.bind_timeout_s
 
     def lost(self, reason: str) -> tuple[Event, ...]:
         """Return what the end of the connection brings about."""
@@ -458,7 +571,9 @@ class Link:
         """Give up on the submit_sm that were not answered in time; they keep no place in the window."""
         expired: list[Hashable] = []
         while self._pending and now >= self._oldest_sent_at() + self.settings.response_timeout_s:
-            token, _ = self._pending.pop(next(iter(self._pending)))
+            sequence = next(iter(self._pending))
+            token, _ = self._pending.pop(sequence)
+            self._remember(sequence, token)
             expired.append(token)
         if expired:
             self._events.append(InDoubt(tuple(expired)))
@@ -473,12 +588,19 @@ class Link:
         patience = self.settings.response_timeout_s if self._enquired else 0.0
         return self._heard_at + self.settings.enquire_link_s + patience
 
-    def _enquire(self) -> None:
+    def _cut_at(self) -> float:
+        """Return when a PDU that was begun and not ended costs the connection."""
+        return self._begun_at + self.settings.pdu_timeout_s
+
+    def _enquire(self, now: float) -> None:
         if self._enquired:
+            # Perhaps it can still hear: then it need not hold a bind that is no more.
+            self._send(Unbind(sequence=self._next_sequence()))
             self._close("nothing was heard, not even an answer to enquire_link")
             return
         self._enquired = True
-        self._send(EnquireLink(sequence=self._next_sequence()))
+        self._enquiry = (self._next_sequence(), now)
+        self._send(EnquireLink(sequence=self._enquiry[0]))
 
     # --------------------------------------------------------------------------------------- machinery
 
@@ -489,15 +611,12 @@ class Link:
             system_id=settings.system_id,
             password=settings.password,
             system_type=settings.system_type,
+            address_range=settings.address_range,
         )
         self._send(request)
 
     def _has_window(self) -> bool:
-        return (
-            self.state is LinkState.BOUND
-            and self.settings.bind != "receiver"
-            and len(self._pending) < self.settings.window
-        )
+        return self.may_submit and len(self._pending) < self._allowed
 
     def _offer(self, now: float) -> None:
         """Tell whoever found no room that there is some."""
@@ -526,7 +645,8 @@ class Link:
         if self.state is LinkState.CLOSED:
             return
         self.state = LinkState.CLOSED
-        self._deadline = self._leave_at = self._close_at = float("inf")
+        self._deadline = self._leave_at = self._close_at = self._begun_at = float("inf")
+        self._late.clear()
         if self._pending:
             self._events.append(InDoubt(tuple(token for token, _ in self._pending.values())))
             self._pending.clear()
@@ -536,7 +656,7 @@ class Link:
         """Return the next free number from 1 to 0x7FFFFFFF (§5.1.4)."""
         while True:
             self._sequence = self._sequence % _MAX_SEQUENCE + 1
-            if self._sequence not in self._pending:
+            if self._sequence not in self._pending and self._sequence not in self._late:
                 return self._sequence
 
     def _send(self, pdu: Pdu) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from smsflow.core.encoding import decode
+from smsflow.core.encoding import Alphabet, decode_received
 from smsflow.smpp.codec import DeliverSm, Tag, find_tlv
 from smsflow.smpp.segments import read_part
 
@@ -48,6 +48,11 @@ class Receipt:
     def keys(self) -> tuple[str, ...]:
         """Return `id_keys` of both ids, the likelier first; may be empty."""
         return tuple(dict.fromkeys(id_keys(self.message_id) + id_keys(self.other_id)))
+
+    @property
+    def own_keys(self) -> tuple[str, ...]:
+        """Return `id_key` of both ids, in no other base than they came; may be empty."""
+        return tuple(dict.fromkeys(id_key(each) for each in (self.message_id, self.other_id) if each))
 
 
 # SMPP v3.4 §5.2.12: bits 5 to 2 of esm_class, message type.
@@ -82,8 +87,8 @@ _FIELDS: Final = {
 }
 
 
-def read_receipt(pdu: DeliverSm) -> Receipt | None:
-    """Return the receipt that `pdu` is, or None if it is a text from a phone.
+def read_receipt(pdu: DeliverSm, alphabet: Alphabet = Alphabet.GSM) -> Receipt | None:
+    """Return the receipt that `pdu` is, or None if it is a text from a phone; `alphabet` as in `segments`.
 
     The evidence is the message type in esm_class, or both receipted_message_id and message_state. A lone
     receipted_message_id is none: Kannel's drive_smpp sets it on ordinary texts.
@@ -93,7 +98,7 @@ def read_receipt(pdu: DeliverSm) -> Receipt | None:
     raw_state = find_tlv(pdu.tlvs, Tag.MESSAGE_STATE)
     if kind not in _RECEIPT_TYPES and not (raw_id and raw_state):
         return None
-    fields = _read_fields(pdu)
+    fields = _read_fields(pdu, alphabet)
     # §5.3.2.12 says C-octet string; the NUL is often forgotten.
     tlv_id = raw_id.rstrip(b"\0").decode("latin-1").strip() if raw_id else ""
     message_id = tlv_id or fields["id"]
@@ -105,10 +110,10 @@ def read_receipt(pdu: DeliverSm) -> Receipt | None:
     )
 
 
-def _read_fields(pdu: DeliverSm) -> dict[str, str]:
+def _read_fields(pdu: DeliverSm, alphabet: Alphabet) -> dict[str, str]:
     """Return the id, stat and err of the receipt's text, each empty if it is not there."""
-    _, octets = read_part(pdu)
-    text = decode(pdu.data_coding, octets).replace("\0", "")
+    _, octets = read_part(pdu, alphabet)
+    text = decode_received(pdu.data_coding, octets, alphabet).replace("\0", "")
     found = {name: pattern.search(text) for name, pattern in _FIELDS.items()}
     return {name: match[1] if match else "" for name, match in found.items()}
 

@@ -1,9 +1,10 @@
 """Long texts: one text as several PDUs, and the parts of one text from several PDUs.
 
-Out, each part carries a user data header with an 8-bit reference (3GPP TS 23.040 §9.2.3.24.1). In, parts are
-recognised by that header, by its 16-bit form (§9.2.3.24.8) among other elements, or by the `sar_…` parameters
-(SMPP v3.4 §5.3.2.22 to 24). Who collects parts keys them by sender, number and `Part.key`, and joins their
-octets before decoding: a character may be cut by the sender's phone.
+Out, each link says how (`LongTexts`): a user data header with an 8-bit reference (3GPP TS 23.040 §9.2.3.24.1) or
+a 16-bit one (§9.2.3.24.8), the `sar_…` parameters (SMPP v3.4 §5.3.2.22 to 24), or one PDU with all of it in
+`message_payload` (§5.3.2.32). In, parts are recognised by any of these, a header's elements among others. Who
+collects parts keys them by sender, number and `Part.key`, and joins their octets before decoding: a character may
+be cut by the sender's phone.
 
     >>> [segment.short_message[:6].hex() for segment in segment("ә" * 71, reference=9)]
     ['050003090201', '050003090202']
@@ -11,19 +12,32 @@ octets before decoding: a character may be cut by the sender's phone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from operator import itemgetter
 from typing import Final
 
 from smsflow.core import encoding
-from smsflow.core.encoding import Coding
-from smsflow.smpp.codec import SmPdu, SubmitSm, Tag, find_tlv
+from smsflow.core.encoding import Alphabet, Coding
+from smsflow.smpp.codec import SmPdu, SubmitSm, Tag, Tlvs, find_tlv
 
-__all__ = ["Kind", "Part", "Segment", "join", "read_part", "segment", "submits"]
+__all__ = ["Kind", "LongTexts", "Part", "Segment", "join", "read_part", "read_text", "segment", "submits"]
 
 UDHI: Final = 0x40
 """The bit of esm_class that says: a user data header comes first (SMPP v3.4 §5.2.12)."""
+
+
+class LongTexts(Enum):
+    """How a link wants a text that does not fit into one SMS; the value is the configuration's."""
+
+    UDH8 = "udh8"
+    UDH16 = "udh16"
+    SAR = "sar"
+    PAYLOAD = "payload"
+    """Whole: the message centre cuts it."""
+
 
 _CONCATENATED_8: Final = 0x00
 _CONCATENATED_16: Final = 0x08
@@ -37,47 +51,117 @@ class Segment:
     esm_class: int
     data_coding: int
     short_message: bytes
+    tlvs: Tlvs = ()
 
 
-def segment(text: str, reference: int, *, coding: Coding | None = None) -> tuple[Segment, ...]:
+def segment(
+    text: str,
+    reference: int,
+    *,
+    coding: Coding | None = None,
+    long_texts: LongTexts = LongTexts.UDH8,
+    alphabet: Alphabet = Alphabet.GSM,
+) -> tuple[Segment, ...]:
     """Return `text` as the segments that carry it, at least one.
 
-    `reference` tells one long text from another of the same sender and receiver; its low octet is used.
+    `reference` tells one long text from another of the same sender and receiver; its low octet is used, or the
+    low two. `alphabet` is what the message centre means by data_coding 0; what it lacks goes as UCS-2.
 
     Raises:
         ValueError: the text takes more than 255 segments, or `coding` cannot carry it.
     """
-    chosen = coding or encoding.find_coding(text)
-    parts = encoding.split(text, chosen)
+    chosen = coding or _find_coding(text, alphabet)
+    parts = encoding.split(text, chosen, header_octets=7 if long_texts is LongTexts.UDH16 else 6)
     if len(parts) == 1:
-        return (Segment(0, chosen.value, parts[0]),)
+        return (Segment(0, chosen.value, _write(parts[0], chosen, alphabet, 0)),)
+    if long_texts is LongTexts.PAYLOAD:
+        octets = _write(b"".join(parts), chosen, alphabet, 0)
+        return (Segment(0, chosen.value, octets, ((Tag.MESSAGE_PAYLOAD, octets),)),)
     if len(parts) > 255:
         raise ValueError(f"a text of {len(parts)} segments cannot be sent; 255 is the most")
-    head = bytes((5, _CONCATENATED_8, 3, reference & 0xFF, len(parts)))
     return tuple(
-        Segment(UDHI, chosen.value, head + bytes((number,)) + part) for number, part in enumerate(parts, start=1)
+        _make_segment(long_texts, reference, len(parts), number, part, chosen, alphabet)
+        for number, part in enumerate(parts, start=1)
     )
 
 
-def submits(text: str, *, source_addr: str, destination_addr: str, reference: int) -> tuple[SubmitSm, ...]:
+def _make_segment(
+    long_texts: LongTexts, reference: int, total: int, number: int, part: bytes, coding: Coding, alphabet: Alphabet
+) -> Segment:
+    """Return part `number` of `total`, told by a header or by parameters."""
+    if long_texts is LongTexts.SAR:
+        tlvs = (
+            (Tag.SAR_MSG_REF_NUM, (reference & 0xFFFF).to_bytes(2, "big")),
+            (Tag.SAR_TOTAL_SEGMENTS, bytes((total,))),
+            (Tag.SAR_SEGMENT_SEQNUM, bytes((number,))),
+        )
+        return Segment(0, coding.value, _write(part, coding, alphabet, 0), tlvs)
+    if long_texts is LongTexts.UDH16:
+        head = bytes((6, _CONCATENATED_16, 4, *(reference & 0xFFFF).to_bytes(2, "big"), total, number))
+    else:
+        head = bytes((5, _CONCATENATED_8, 3, reference & 0xFF, total, number))
+    return Segment(UDHI, coding.value, head + _write(part, coding, alphabet, len(head)))
+
+
+def _find_coding(text: str, alphabet: Alphabet) -> Coding:
+    """Return the cheaper coding that can carry `text` where data_coding 0 means `alphabet`."""
+    coding = encoding.find_coding(text)
+    if coding is Coding.UCS2 or alphabet in (Alphabet.GSM, Alphabet.GSM_PACKED):
+        return coding
+    highest = "\xff" if alphabet is Alphabet.LATIN1 else "\x7f"
+    return coding if max(text, default="") <= highest else Coding.UCS2
+
+
+def _write(octets: bytes, coding: Coding, alphabet: Alphabet, header_octets: int) -> bytes:
+    """Return `octets`, of UCS-2 or of the unpacked GSM alphabet, as a link with `alphabet` writes them.
+
+    The parts are cut by septets whatever the link's alphabet is: the message centre turns it into septets.
+    """
+    if coding is Coding.UCS2 or alphabet is Alphabet.GSM:
+        return octets
+    if alphabet is Alphabet.GSM_PACKED:
+        return encoding.pack(octets, _fill_bits(header_octets))
+    return encoding.decode_gsm(octets).encode("latin-1")
+
+
+def _fill_bits(header_octets: int) -> int:
+    """Return how many bits come between a header and packed septets (3GPP TS 23.040 §9.2.3.24)."""
+    return -8 * header_octets % 7
+
+
+def submits(
+    text: str,
+    *,
+    source_addr: str,
+    destination_addr: str,
+    reference: int,
+    source: tuple[int, int] = (0, 0),
+    destination: tuple[int, int] = _INTERNATIONAL_ISDN,
+    long_texts: LongTexts = LongTexts.UDH8,
+    alphabet: Alphabet = Alphabet.GSM,
+) -> tuple[SubmitSm, ...]:
     """Return the submit_sm that carry `text` from a short number to a phone, receipts asked for.
+
+    `source` and `destination` are types of number and numbering plans (SMPP v3.4 §5.2.5, §5.2.6).
 
     Raises:
         ValueError: as `segment`.
     """
-    ton, npi = _INTERNATIONAL_ISDN
     return tuple(
         SubmitSm(
+            source_addr_ton=source[0],
+            source_addr_npi=source[1],
             source_addr=source_addr,
-            dest_addr_ton=ton,
-            dest_addr_npi=npi,
+            dest_addr_ton=destination[0],
+            dest_addr_npi=destination[1],
             destination_addr=destination_addr,
             esm_class=each.esm_class,
             registered_delivery=1,
             data_coding=each.data_coding,
             short_message=each.short_message,
+            tlvs=each.tlvs,
         )
-        for each in segment(text, reference)
+        for each in segment(text, reference, long_texts=long_texts, alphabet=alphabet)
     )
 
 
@@ -104,17 +188,21 @@ class Part:
         return self.kind, self.reference, self.total
 
 
-def read_part(pdu: SmPdu) -> tuple[Part | None, bytes]:
+def read_part(pdu: SmPdu, alphabet: Alphabet = Alphabet.GSM) -> tuple[Part | None, bytes]:
     """Return which part `pdu` is, None if it is whole, and its octets without a user data header.
+
+    Septets that come packed by the link's `alphabet` are unpacked: how depends on the header.
 
     What is no sound part (part 3 of 2, part 0, a total of 1) is taken as a whole text.
     """
-    payload = pdu.short_message
+    payload, end = pdu.short_message, 0
     if pdu.esm_class & UDHI and payload and payload[0] < len(payload):
         # "The UDHI flag set": trust the flag (3GPP TS 23.040 §9.2.3.24), if the header's length can be true.
         end = payload[0] + 1
-        return _read_header(payload[1:end]) or _read_sar(pdu), payload[end:]
-    return _read_sar(pdu), payload
+    octets = payload[end:]
+    if alphabet is Alphabet.GSM_PACKED and encoding.is_gsm_coding(pdu.data_coding):
+        octets = encoding.unpack(octets, _fill_bits(end))
+    return (_read_header(payload[1:end]) if end else None) or _read_sar(pdu), octets
 
 
 def _read_header(header: bytes) -> Part | None:
@@ -151,3 +239,15 @@ def _make_part(kind: Kind, reference: int, total: int, number: int) -> Part | No
 def join(data_coding: int, payloads: Iterable[bytes]) -> str:
     """Return the text of `payloads`, which are in order and were sent with `data_coding`."""
     return encoding.decode(data_coding, b"".join(payloads))
+
+
+def read_text(pieces: Iterable[tuple[int, bytes]], alphabet: Alphabet = Alphabet.GSM) -> str:
+    """Return the text of `pieces` from a phone, in order: each the data_coding and the octets of one part.
+
+    The octets of parts that go by the same data_coding are joined before they are decoded.
+    """
+    runs = itertools.groupby(pieces, key=itemgetter(0))
+    return "".join(
+        encoding.decode_received(data_coding, b"".join(octets for _, octets in run), alphabet)
+        for data_coding, run in runs
+    )

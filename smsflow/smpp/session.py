@@ -21,10 +21,11 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from enum import Enum
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 from smsflow.core.errors import LocalViolation
-from smsflow.smpp.codec import DeliverSm, SubmitSm
+from smsflow.smpp.backoff import Backoff
+from smsflow.smpp.codec import DeliverSm, SubmitSm, Undecodable
 from smsflow.smpp.link import (
     Bound,
     Closed,
@@ -41,10 +42,13 @@ from smsflow.smpp.link import (
     Undecoded,
 )
 
-__all__ = ["Listener", "Session", "SessionState"]
+__all__ = ["Address", "Listener", "Session", "SessionState", "Tap"]
 
-_FIRST_PAUSE_S: Final = 1.0
-_LONGEST_PAUSE_S: Final = 60.0
+Address: TypeAlias = tuple[str, int]
+"""Host and port."""
+
+_OF_USE_S: Final = 5.0
+"""A session that was bound so long, or carried anything, makes the next pause short again."""
 _LINGER_S: Final = 1.0
 """How long the last octets may take to leave before the connection is cut."""
 _MOST_UNANSWERED: Final = 4096
@@ -93,8 +97,24 @@ class Listener(Protocol):
     def room(self, session: Session, /) -> None:
         """There may be room to submit again, or for the first time."""
 
-    def undecodable(self, session: Session, raw: bytes, reason: str, /) -> None:
-        """A frame could not be read, and was answered with an error: keep `raw` for a person."""
+    def undecodable(self, session: Session, pdu: Undecodable, epoch: int, /) -> None:
+        """A frame could not be read: after its `raw` is kept for a person, `refuse` it with `epoch`."""
+
+
+class Tap(Protocol):
+    """Who is shown the octets of a session, as `Session.taps`. Must return soon, and must not raise."""
+
+    def opened(self, connection: Hashable, ours: Address, theirs: Address, /) -> None:
+        """A connection was made, or one that exists is tapped from here on."""
+
+    def sent(self, connection: Hashable, octets: bytes, /) -> None:
+        """These went out: whole PDUs."""
+
+    def received(self, connection: Hashable, octets: bytes, /) -> None:
+        """These came in; they may end anywhere."""
+
+    def ended(self, connection: Hashable, /) -> None:
+        """The connection ended."""
 
 
 class Session:
@@ -107,20 +127,25 @@ class Session:
         *,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
-        random: Callable[[], float] = _random.random,
+        backoff: Backoff | None = None,
     ) -> None:
-        """Prepare; `run` begins. `random` gives numbers from 0 to 1, for jitter."""
+        """Prepare; `run` begins. `backoff` says how long to wait between attempts."""
         self.settings = settings
         self.state = SessionState.IDLE
         self.epoch = 0
         """Counts the connections; a PDU can be answered only on the one that it came by."""
         self.bound_since: float | None = None
         """By `clock`; None when not bound."""
+        self.held = False
+        """Whether an operator wants nothing to be sent; see `hold`."""
+        self.taps: list[Tap] = []
         self._listener = listener
         self._tls = tls
         self._clock = clock
-        self._random = random
-        self._pause_s = _FIRST_PAUSE_S
+        self._backoff = backoff or Backoff(_random.random)
+        self._refused: int | None = None
+        self._server: asyncio.Server | None = None
+        self._callers: frozenset[str] = frozenset()
         self._connection: _Connection | None = None
         self._attempt: asyncio.Timeout | None = None
         self._stopping = asyncio.Event()
@@ -132,10 +157,11 @@ class Session:
         """Keep the session up until `stop`; returns when it has ended."""
         try:
             while not self._stopping.is_set():
-                await self._run_once()
-                if not self._stopping.is_set():
+                if not await self._run_once() and not self._stopping.is_set():
                     await self._wait()
         finally:
+            if self._server is not None:
+                self._server.close()
             if self._connection is not None:
                 self._connection.abort()
             self.state = SessionState.STOPPED
@@ -161,6 +187,28 @@ class Session:
         """Return how many submit_sm may be given now; when that is 0, `Listener.room` is called later."""
         return self._connection.link.room(self._clock()) if self._connection is not None else 0
 
+    @property
+    def may_submit(self) -> bool:
+        """Whether it is bound so that it can submit, and not held; there may be no `room` all the same."""
+        return self._connection is not None and self._connection.link.may_submit
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long the last enquire_link of this connection took; None before the first."""
+        return self._connection.link.round_trip_s if self._connection is not None else None
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
+        """Stay bound, take replies, and give no `room` while `held`, on this connection and all that follow."""
+        self.held = held
+        if self._connection is not None:
+            self._connection.hold(held)
+
+    def tap(self, tap: Tap) -> None:
+        """Show `tap` the octets from now on; remove it from `taps` when it has seen enough."""
+        self.taps.append(tap)
+        if self._connection is not None:
+            self._connection.introduce(tap)
+
     def submit(self, token: Hashable, pdu: SubmitSm) -> None:
         """Send `pdu`; `Listener.answered` or `.in_doubt` follows with `token`.
 
@@ -176,22 +224,33 @@ class Session:
         if self._connection is not None and epoch == self.epoch:
             self._connection.respond(sequence, status)
 
+    def refuse(self, pdu: Undecodable, status: int, *, epoch: int) -> None:
+        """Answer a frame that could not be read, as `respond` does."""
+        if self._connection is not None and epoch == self.epoch:
+            self._connection.refuse(pdu, status)
+
     # ------------------------------------------------------------------------------------------ inside
 
-    async def _run_once(self) -> None:
-        """Live through one connection, from the attempt to the end."""
+    async def _run_once(self) -> bool:
+        """Live through one connection, from the attempt to the end; whether the next may follow at once."""
         self.state = SessionState.CONNECTING
         self.epoch += 1
         self._connection = connection = _Connection(self.settings, self._clock, self._tell, self._flush)
+        connection.taps = self.taps
+        connection.hold(self.held)
+        self._refused = None
+        verb = "connect" if self.settings.outbind is None else "listen"
         try:
-            await self._connect(connection)
+            await (self._connect if self.settings.outbind is None else self._await_outbind)(connection)
         except (OSError, TimeoutError) as error:
-            self._listener.lost(self, f"cannot connect: {str(error) or 'no answer in time'}")
-        else:
-            await connection.ended.wait()
+            self._listener.lost(self, f"cannot {verb}: {str(error) or 'no answer in time'}")
+            self._connection = None
+            return False
         finally:
             self._attempt = None
+        await connection.ended.wait()
         self._connection = None
+        return self.settings.outbind is not None and self._refused is None
 
     async def _connect(self, connection: _Connection) -> None:
         """Connect; `stop` ends the attempt.
@@ -203,16 +262,56 @@ class Session:
         settings = self.settings
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(settings.bind_timeout_s) as self._attempt:
-            await loop.create_connection(lambda: connection, settings.host, settings.port, ssl=self._tls)
+            await loop.create_connection(
+                lambda: connection,
+                settings.host,
+                settings.port,
+                ssl=self._tls,
+                server_hostname=(settings.server_name or settings.host) if self._tls else None,
+            )
         self._attempt = None
         if self.state is SessionState.CONNECTING:
             self.state = SessionState.BINDING
 
+    async def _await_outbind(self, connection: _Connection) -> None:
+        """Wait until the message centre has connected, which then says outbind (§2.2.1); `stop` ends the wait.
+
+        Only `host` may connect: whoever says outbind is told our password.
+
+        Raises:
+            OSError: the address is in use or not ours, or `host` is not known.
+        """
+        settings = self.settings
+        assert settings.outbind is not None  # noqa: S101 - whoever calls has looked
+        loop = asyncio.get_running_loop()
+        known = await loop.getaddrinfo(settings.host, None, type=socket.SOCK_STREAM)
+        self._callers = frozenset(str(address[4][0]) for address in known)
+        if self._server is None:
+            self._server = await loop.create_server(lambda: _Caller(self._accept), *settings.outbind)
+        made = asyncio.ensure_future(connection.made.wait())
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((made, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            made.cancel()
+            stopped.cancel()
+        if not connection.made.is_set():
+            connection.ended.set()
+
+    def _accept(self, peer: str) -> _Connection | None:
+        """Return the connection that waits for a caller from `peer`; None when it is not wanted."""
+        connection = self._connection
+        if connection is None or connection.made.is_set() or self._stopping.is_set():
+            return None
+        if peer.removeprefix("::ffff:") not in self._callers:
+            return None
+        self.state = SessionState.BINDING
+        return connection
+
     async def _wait(self) -> None:
-        """Pause before the next attempt: twice as long each time, a quarter more or less."""
+        """Pause before the next attempt."""
         self.state = SessionState.WAITING
-        pause_s = self._pause_s * (0.75 + self._random() / 2)
-        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
+        pause_s = self._backoff.next_s(self._refused)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._stopping.wait()
@@ -222,8 +321,10 @@ class Session:
         listener = self._listener
         match event:
             case Delivered(pdu):
+                self._backoff.reset()
                 listener.delivered(self, pdu, self.epoch)
             case SubmitAnswered(token, status, message_id):
+                self._backoff.reset()
                 listener.answered(self, token, status, message_id)
             case Room():
                 listener.room(self)
@@ -231,9 +332,10 @@ class Session:
                 listener.in_doubt(self, tokens)
             case Throttled(status, _):
                 listener.throttled(self, status)
-            case Undecoded(raw, reason):
-                listener.undecodable(self, raw, reason)
+            case Undecoded(pdu):
+                listener.undecodable(self, pdu, self.epoch)
             case Refused(status):
+                self._refused = status
                 listener.refused(self, status)
             case _:
                 self._tell_state(event)
@@ -243,14 +345,32 @@ class Session:
             case Bound():
                 self.state = SessionState.BOUND
                 self.bound_since = self._clock()
-                self._pause_s = _FIRST_PAUSE_S
                 self._listener.bound(self)
             case Closed(reason):
+                if self.bound_since is not None and self._clock() - self.bound_since >= _OF_USE_S:
+                    self._backoff.reset()
                 self.bound_since = None
                 self._listener.lost(self, reason)
 
     def _flush(self) -> None:
         self._listener.flush(self)
+
+
+class _Caller(asyncio.Protocol):
+    """Somebody who has connected to us: handed to the connection that waits for it, or turned away."""
+
+    def __init__(self, accept: Callable[[str], _Connection | None]) -> None:
+        self._accept = accept
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Look who it is."""
+        caller = cast("asyncio.Transport", transport)
+        connection = self._accept(str(caller.get_extra_info("peername")[0]))
+        if connection is None:
+            caller.abort()
+        else:
+            caller.set_protocol(connection)
+            connection.connection_made(caller)
 
 
 class _Connection(asyncio.Protocol):
@@ -264,6 +384,7 @@ class _Connection(asyncio.Protocol):
         flush: Callable[[], None],
     ) -> None:
         self.link = Link(settings, clock())
+        self.made = asyncio.Event()
         self.ended = asyncio.Event()
         self._clock = clock
         self._tell = tell
@@ -275,6 +396,7 @@ class _Connection(asyncio.Protocol):
         self._scheduled = False
         self._congested = False
         self._reading_paused = False
+        self.taps: list[Tap] = []
 
     # ------------------------------------------------------------------------------- from the session
 
@@ -286,6 +408,26 @@ class _Connection(asyncio.Protocol):
     def respond(self, sequence: int, status: int) -> None:
         """Answer a delivered PDU at the end of this turn of the event loop."""
         self.link.respond(sequence, status)
+        self._schedule()
+
+    def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
+        """Give no room while `held`."""
+        self._act(self.link.hold(held, self._clock()))
+        if self._transport is not None:
+            self._schedule()
+
+    def introduce(self, tap: Tap) -> None:
+        """Tell `tap` between whom the octets go, and what has come of a PDU that is not whole yet."""
+        if self._transport is None:
+            return
+        ours, theirs = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        tap.opened(self, tuple(ours[:2]), tuple(theirs[:2]))
+        if self.link.begun:
+            tap.received(self, self.link.begun)
+
+    def refuse(self, pdu: Undecodable, status: int) -> None:
+        """Answer a frame that could not be read at the end of this turn of the event loop."""
+        self.link.refuse(pdu, status)
         self._schedule()
 
     def unbind(self, grace_s: float) -> None:
@@ -302,15 +444,22 @@ class _Connection(asyncio.Protocol):
     # -------------------------------------------------------------------------------- from the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: the bind goes out."""
+        """Begin: the bind goes out, or the outbind is waited for."""
         self._transport = cast("asyncio.Transport", transport)
+        self.made.set()
+        if self.link.state is LinkState.OPEN:
+            self.link.connected(self._clock())
         raw_socket = transport.get_extra_info("socket")
         raw_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for tap in self.taps:
+            self.introduce(tap)
         self._end_turn()
 
     def data_received(self, data: bytes) -> None:
         """Act on what has come, let the listener commit, and send what follows in one write."""
         self._scheduled = True
+        for tap in self.taps:
+            tap.received(self, data)
         self._act(self.link.receive(data, self._clock()))
         self._end_turn()
 
@@ -328,6 +477,8 @@ class _Connection(asyncio.Protocol):
         """End: what was in flight is in doubt."""
         if self._timer is not None:
             self._timer.cancel()
+        for tap in self.taps:
+            tap.ended(self)
         self._act(self.link.lost(str(exc) if exc else "the message centre closed the connection"))
         self.ended.set()
 
@@ -353,6 +504,8 @@ class _Connection(asyncio.Protocol):
             return
         if octets:
             self._transport.write(octets)
+            for tap in self.taps:
+                tap.sent(self, octets)
         if self.link.state is LinkState.CLOSED:
             self._close(self._transport)
             return

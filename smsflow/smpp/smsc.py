@@ -48,6 +48,7 @@ from smsflow.smpp.codec import (
     UnbindResp,
     Undecodable,
 )
+from smsflow.smpp.faults import Faults, Wire
 from smsflow.smpp.segments import Kind, join, read_part, segment
 from smsflow.smpp.statuses import Status
 
@@ -86,11 +87,12 @@ class MessageCentre:
         receipt_delay_s: float = 0.0,
         enquire_link_s: float = 30.0,
         response_timeout_s: float = 10.0,
+        faults: Faults | None = None,
     ) -> None:
         """Prepare; `start` begins.
 
         `credentials` maps each system_id to its password; without it anybody may bind. A deliver_sm that is
-        not answered within `response_timeout_s` is delivered again.
+        not answered within `response_timeout_s` is delivered again. `faults` are made on every connection.
         """
         self._on_text = on_text
         self._credentials = credentials
@@ -98,6 +100,7 @@ class MessageCentre:
         self._receipt_delay_s = receipt_delay_s
         self.enquire_link_s = enquire_link_s
         self._response_timeout_s = response_timeout_s
+        self.faults = faults or Faults()
         self._server: asyncio.Server | None = None
         self._clients: list[_Client] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -282,6 +285,7 @@ class _Client(asyncio.Protocol):
         self._silent_turns = 0
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
+        self._wire: Wire
         self._timer: asyncio.TimerHandle
 
     @property
@@ -331,6 +335,7 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; nothing is said before the ESME binds."""
         self._transport = cast("asyncio.Transport", transport)
+        self._wire = self._centre.faults.join(self._put, self._close)
         self._timer = self._loop.call_later(self._centre.enquire_link_s, self._enquire)
         self._centre.joined(self)
 
@@ -340,7 +345,8 @@ class _Client(asyncio.Protocol):
         try:
             for frame in self._framer.receive(data):
                 self._silent_turns = 0
-                self._handle(codec.decode(frame))
+                if self._wire.takes(frame):
+                    self._handle(codec.decode(frame))
         except RemoteViolation:
             self._send(GenericNack(status=Status.RINVCMDLEN))
             self._end_turn()
@@ -413,7 +419,14 @@ class _Client(asyncio.Protocol):
     def _send(self, pdu: Pdu) -> None:
         self._write(codec.encode(pdu))
 
-    def _write(self, octets: bytes) -> None:
+    def _write(self, frame: bytes) -> None:
+        self._wire.send(frame)
+
+    def _close(self) -> None:
+        self._end_turn()
+        self._transport.close()
+
+    def _put(self, octets: bytes) -> None:
         """Send `octets` at the end of this turn of the event loop."""
         self._out += octets
         if not self._scheduled:

@@ -8,10 +8,12 @@ SMPP v3.4 §5.1.3 holds the names; the verdicts are practice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
-__all__ = ["Status", "Verdict", "status_name", "submit_verdict"]
+__all__ = ["Rule", "Status", "Verdict", "find_status", "status_name", "submit_rule", "submit_verdict"]
 
 
 class Status(IntEnum):
@@ -79,18 +81,38 @@ class Verdict(Enum):
     """The same text will be refused again."""
 
 
-_VERDICTS: Final = {
-    Status.ROK: Verdict.SENT,
-    Status.RTHROTTLED: Verdict.PAUSE,
-    Status.RMSGQFUL: Verdict.PAUSE,
-    Status.RSYSERR: Verdict.RETRY,
-    Status.RINVBNDSTS: Verdict.RETRY,
-    Status.RSUBMITFAIL: Verdict.RETRY,
-    Status.RX_T_APPN: Verdict.RETRY,
-    Status.RDELIVERYFAILURE: Verdict.RETRY,
-    Status.RUNKNOWNERR: Verdict.RETRY,
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What follows from one status of a submit_sm_resp.
+
+    `times`: how often the text is refused so before it fails, 0 for any number. `pause_s`: before a RETRY, and
+    twice as long before each further one; the first pause of the link on PAUSE, 0 for the link's own.
+    """
+
+    then: Verdict
+    times: int = 0
+    pause_s: float = 0.0
+
+
+_SENT: Final = Rule(Verdict.SENT)
+_PAUSE: Final = Rule(Verdict.PAUSE)
+_RETRY: Final = Rule(Verdict.RETRY, times=5, pause_s=30.0)
+_FINAL: Final = Rule(Verdict.FINAL)
+_RULES: Final[Mapping[int, Rule]] = {
+    Status.ROK: _SENT,
+    Status.RTHROTTLED: _PAUSE,
+    Status.RMSGQFUL: _PAUSE,
+    Status.RSYSERR: _RETRY,
+    Status.RINVBNDSTS: _RETRY,
+    Status.RSUBMITFAIL: _RETRY,
+    Status.RX_T_APPN: _RETRY,
+    Status.RDELIVERYFAILURE: _RETRY,
+    Status.RUNKNOWNERR: _RETRY,
 }
+_NO_RULES: Final[Mapping[int, Rule]] = {}
 _NAMES: Final = {status.value: f"ESME_{status.name}" for status in Status}
+_BY_NAME: Final = {name: status for status, name in _NAMES.items()}
+_MOST: Final = 0xFFFFFFFF
 
 
 def status_name(status: int) -> str:
@@ -98,12 +120,35 @@ def status_name(status: int) -> str:
     return _NAMES.get(status) or f"0x{status:08X}"
 
 
-def submit_verdict(status: int) -> Verdict:
-    """Return what `status` in a submit_sm_resp means for the text.
+def find_status(word: str) -> int:
+    """Return the status that `word` names: `ESME_RTHROTTLED`, or a number such as `0x58` or `88`.
+
+    Raises:
+        ValueError: it names none.
+    """
+    named = _BY_NAME.get(word.strip().upper())
+    if named is not None:
+        return named
+    try:
+        status = int(word, 0)
+    except ValueError as error:
+        raise ValueError(f"expected a status such as ESME_RTHROTTLED or 0x400, got {word!r}") from error
+    if not 0 < status <= _MOST:
+        raise ValueError(f"expected a status from 0x1 to 0xFFFFFFFF, got {word!r}")
+    return status
+
+
+def submit_rule(status: int, rules: Mapping[int, Rule] = _NO_RULES) -> Rule:
+    """Return what follows from `status` in a submit_sm_resp: by the link's own `rules`, else by ours.
 
     A status that the specification does not name is a vendor's: most are temporary, so it is tried again.
     """
-    try:
-        return _VERDICTS.get(Status(status), Verdict.FINAL)
-    except ValueError:
-        return Verdict.RETRY
+    rule = rules.get(status) or _RULES.get(status)
+    if rule is not None:
+        return rule
+    return _FINAL if status in _NAMES else _RETRY
+
+
+def submit_verdict(status: int, rules: Mapping[int, Rule] = _NO_RULES) -> Verdict:
+    """Return what `status` in a submit_sm_resp means for the text."""
+    return submit_rule(status, rules).then

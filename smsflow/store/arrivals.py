@@ -5,16 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
+from typing import TypeAlias
 
 from smsflow.store.rows import read_time, utc
 
-__all__ = ["Arrivals", "Inbound", "Part"]
+__all__ = ["Arrivals", "Inbound", "Part", "PartKey"]
 
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One text as it came in. `session` tells one connection of `link` from the next."""
+    """One text as it came in. `session` tells one connection of `link` from the next.
+
+    `parts_missing`: a long text of which not all parts came in time.
+    """
 
     at: datetime
     link: str
@@ -25,11 +29,15 @@ class Inbound:
     data_coding: int
     raw: bytes
     text: str
+    parts_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a long text; `reference` names the text among those of the same sender and number."""
+    """One part of a long text; `reference` names the text among those of the same sender and number.
+
+    `link`, `session` and `sequence` as in `Inbound`.
+    """
 
     at: datetime
     msisdn: str
@@ -39,6 +47,21 @@ class Part:
     total: int
     data_coding: int
     payload: bytes
+    link: str = ""
+    session: str = ""
+    sequence: int = 0
+
+    @property
+    def key(self) -> PartKey:
+        """What the parts of one text share."""
+        return self.msisdn, self.destination, self.reference
+
+
+PartKey: TypeAlias = tuple[str, str, str]
+_COLUMNS = "at, msisdn, destination, reference, number, total, data_coding, payload, link, session, sequence"
+_OF = "msisdn = ? AND destination = ? AND reference = ?"
+_ONCE_MORE = timedelta(minutes=10)  # within it, a part that comes again was delivered again
+_SAME_MOMENT = timedelta(minutes=1)  # the parts of one text come within it, as a rule
 
 
 class Arrivals:
@@ -82,25 +105,85 @@ class Arrivals:
         return row is not None
 
     def add_part(self, part: Part) -> tuple[Part, ...]:
-        """Store a part of a long text; all of its parts in order when it is complete, else none."""
+        """Store a part of a long text; all of its parts in order when it completes the text, else none.
+
+        The parts of a text that was complete are remembered for a while: delivered again they are no new text.
+        """
+        row = self._execute(
+            f"SELECT payload, state, at FROM part WHERE {_OF} AND number = ?",  # noqa: S608
+            (*part.key, part.number),
+        ).fetchone()
+        if row is not None:
+            payload, state, at = row
+            if payload == part.payload and (state == "waiting" or at >= utc(part.at - _ONCE_MORE)):
+                self._note_again(part)
+                return ()
+            self._set_aside(part, state)
         self._execute(
-            "INSERT OR REPLACE INTO part (msisdn, destination, reference, number, total, data_coding, payload,"
-            " at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO part ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (
-                part.msisdn, part.destination, part.reference, part.number, part.total, part.data_coding,
-                part.payload, utc(part.at),
+                utc(part.at), *part.key, part.number, part.total, part.data_coding, part.payload,
+                part.link, part.session, part.sequence,
             ),
         )  # fmt: skip
-        key = (part.msisdn, part.destination, part.reference)
-        rows = self._execute(
-            "SELECT at, msisdn, destination, reference, number, total, data_coding, payload FROM part"
-            " WHERE msisdn = ? AND destination = ? AND reference = ? ORDER BY number",
-            key,
-        ).fetchall()
-        if len(rows) < part.total:
+        parts = self._load_parts(part.key)
+        if len(parts) < part.total:
             return ()
-        self._execute("DELETE FROM part WHERE msisdn = ? AND destination = ? AND reference = ?", key)
+        self._execute(f"UPDATE part SET state = 'joined' WHERE {_OF}", part.key)  # noqa: S608
+        return parts
+
+    def _load_parts(self, key: PartKey) -> tuple[Part, ...]:
+        rows = self._execute(f"SELECT {_COLUMNS} FROM part WHERE {_OF} ORDER BY number", key).fetchall()  # noqa: S608
         return tuple(Part(read_time(row[0], self._zone), *row[1:]) for row in rows)
+
+    def _note_again(self, part: Part) -> None:
+        """A part has come again: delivered again, or the like part of a new text with the same reference."""
+        self._execute(
+            f"UPDATE part SET state = 'again', at = ? WHERE {_OF} AND number = ? AND state IN ('joined', 'again')",  # noqa: S608
+            (utc(part.at), *part.key, part.number),
+        )
+
+    def _set_aside(self, part: Part, state: str) -> None:
+        """The reference of `part` is used for a new text; what is left of the old one no longer has it."""
+        if state == "waiting":
+            self._execute(
+                f"UPDATE part SET reference = reference || ' before ' || ? WHERE {_OF}",  # noqa: S608
+                (utc(part.at), *part.key),
+            )
+            return
+        self._execute(
+            f"DELETE FROM part WHERE {_OF} AND (state <> 'again' OR number = ? OR at < ?)",  # noqa: S608
+            (*part.key, part.number, utc(part.at - _SAME_MOMENT)),
+        )
+        self._execute(f"UPDATE part SET state = 'waiting' WHERE {_OF}", part.key)  # noqa: S608
+
+    def find_stale_parts(self, before: datetime, most: int) -> tuple[PartKey, ...]:
+        """Texts that are not complete, and whose last part came before then."""
+        rows = self._execute(
+            "SELECT msisdn, destination, reference FROM part WHERE state = 'waiting' AND at <= ?1"
+            " GROUP BY msisdn, destination, reference HAVING NOT EXISTS (SELECT 1 FROM part later"
+            " WHERE later.msisdn = part.msisdn AND later.destination = part.destination"
+            " AND later.reference = part.reference AND later.state = 'waiting' AND later.at > ?1) LIMIT ?2",
+            (utc(before), most),
+        ).fetchall()
+        return tuple((row[0], row[1], row[2]) for row in rows)
+
+    def release_parts(self, key: PartKey) -> tuple[Part, ...]:
+        """The parts that have come of a text, in order; they are waited for no more. None if nothing waits.
+
+        A part that comes later still completes the text.
+        """
+        released = self._execute(
+            f"UPDATE part SET state = 'released' WHERE {_OF} AND state = 'waiting'",  # noqa: S608
+            key,
+        )
+        return self._load_parts(key) if released.rowcount else ()
+
+    def forget_parts(self, before: datetime) -> int:
+        """Forget the parts of texts that were taken before then; how many."""
+        return self._execute(
+            "DELETE FROM part WHERE state IN ('joined', 'again', 'released') AND at < ?", (utc(before),)
+        ).rowcount
 
     def keep_frame(self, link: str, raw: bytes, reason: str, at: datetime) -> None:
         """Store a PDU that could not be read."""

@@ -2,31 +2,39 @@
 
 held → queued → sending → accepted → delivered | failed | expired; `dropped` what must not go out any more. A text
 that was `sending` when its link or the process ended is in doubt: it is queued again, and marked.
+
+Texts for one phone go in the order in which they were queued, whatever their urgency and however often one of them
+is refused for now: an urgent text takes those before it along.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import merge
+from typing import Any
 
 from smsflow.core.effects import Send
 from smsflow.core.encoding import segments
+from smsflow.store.receipts import Receipts, Report
 from smsflow.store.rows import utc
 
-__all__ = ["DueText", "Outbox", "Taken"]
+__all__ = ["DueText", "Outbox", "Routes", "Taken"]
 
 
 @dataclass(frozen=True, slots=True)
 class DueText:
-    """A text that may go out now."""
+    """A text that may go out now. `reference` tells it from the long text before it to the same phone."""
 
     id: int
     msisdn: str
     text: str
     in_doubt: bool
     attempts: int  # before this one
+    reference: int = 0
+    refusals: int = 0  # how many of them were refused for now, throttling not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +49,107 @@ class Taken:
 _NEVER = -1  # a wait that no conversation is in
 
 
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """By which link a text should go: the names of all links, and (prefix of a phone, link) as configured.
+
+    With one link there is nothing to decide.
+    """
+
+    links: frozenset[str] = frozenset()
+    prefixes: tuple[tuple[str, str], ...] = ()
+
+    def by_prefix(self, msisdn: str) -> str:
+        """The link of the longest prefix that fits; "" when none does."""
+        fitting = [(len(prefix), link) for prefix, link in self.prefixes if msisdn.startswith(prefix)]
+        return max(fitting)[1] if fitting else ""
+
+
+_NEXT_OPEN = (
+    "SELECT o.id, o.text, o.in_doubt, o.attempts, o.reference, o.refusals, o.status, o.segments, o.wait,"
+    " c.wait"
+    " FROM outbox o LEFT JOIN conversation c ON c.id = o.conversation"
+    " WHERE o.msisdn = ? AND o.id > ? AND o.status IN ('queued', 'held')"
+    " AND (o.status = 'queued' OR o.attempts > 0) ORDER BY o.id LIMIT 1"
+)
+
+
+class _Batch:
+    """What one claim takes: for each phone in the order of its texts, until there is no room."""
+
+    def __init__(self, room: int, busy: set[str] | None) -> None:
+        self.due: list[DueText] = []
+        self.dropped: list[int] = []
+        self.full = False
+        self.passed: dict[str, int] = {}  # the text up to which each phone's were looked at
+        self._room = room
+        self._busy = busy
+        self._blocked: set[str] = set()
+
+    def wants(self, msisdn: str, text: int) -> bool:
+        """Whether the next text of a phone is to be looked at, on the way to `text`."""
+        if self.full or msisdn in self._blocked or (self._busy is not None and msisdn in self._busy):
+            return False
+        return self.passed.get(msisdn, 0) < text
+
+    def take(self, row: tuple[Any, ...], msisdn: str) -> None:
+        """Take the next text of a phone, drop it, or see that it must wait, and those after it."""
+        text_id, text, in_doubt, attempts, reference, refusals, status, size, wait, current = row
+        if wait is not None and wait != current:
+            self.dropped.append(text_id)
+        elif status == "held":
+            self._blocked.add(msisdn)
+        elif self.due and size > self._room:
+            self.full = True
+        else:
+            if reference is None:
+                reference = -1 if size > 1 else 0  # to be given
+            self.due.append(DueText(text_id, msisdn, text, bool(in_doubt), attempts, reference, refusals))
+            self._room -= size
+            self.full = self._room <= 0
+            if self._busy is not None:
+                self._busy.add(msisdn)
+        self.passed[msisdn] = text_id
+
+
 class Outbox:
     """The texts. `flag` asks a person to look at a case."""
 
     def __init__(self, connection: sqlite3.Connection, flag: Callable[[int | None, str, datetime], None]) -> None:
-        self._connection = connection
         self._execute = connection.execute
+        self._execute_many = connection.executemany
         self._flag = flag
+        self.receipts = Receipts(connection)
+        self.receipts = Receipts(connection)
+        self._routes = Routes()
+
+    def use_routes(self, routes: Routes) -> None:
+        """Decide by `routes` from now on; what is waiting for a link that is no more may go by any."""
+        self._routes = routes
+        known = sorted(routes.links) if len(routes.links) > 1 else []
+        marks = ",".join("?" * len(known))
+        self._execute(
+            "UPDATE outbox SET route = '' WHERE status IN ('queued', 'held') AND route <> ''"  # noqa: S608
+            f" AND route NOT IN ({marks})",
+            known,
+        )
+
+    def _find_route(self, msisdn: str) -> str:
+        """By the link by which the phone last wrote, else by prefix, else by any."""
+        if len(self._routes.links) < 2:
+            return ""
+        row = self._execute("SELECT link FROM phone WHERE msisdn = ?", (msisdn,)).fetchone()
+        return row[0] if row and row[0] in self._routes.links else self._routes.by_prefix(msisdn)
 
     def add(self, case: int | None, msisdn: str, send: Send, wait: int | None, at: datetime) -> None:
         """Queue a text, or hold it until it may go out."""
         status = "queued" if send.not_before <= at else "held"
         self._execute(
             "INSERT INTO outbox (conversation, msisdn, text, segments, urgency, wait, status, not_before,"
-            " queued_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " queued_at, changed_at, route) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 case, msisdn, send.text, segments(send.text), int(send.urgency), wait, status,
-                utc(send.not_before), utc(at), utc(at),
+                utc(send.not_before), utc(at), utc(at), self._find_route(msisdn),
             ),
         )  # fmt: skip
 
@@ -69,40 +161,62 @@ class Outbox:
             (utc(now), most),
         ).rowcount
 
-    def claim(self, link: str, room: int, now: datetime) -> tuple[DueText, ...]:
+    def claim(
+        self, link: str, room: int, now: datetime, *, routes: Sequence[str] = ("",), busy: set[str] | None = None
+    ) -> tuple[DueText, ...]:
         """Texts of `room` segments in all (at least one text) that `link` is to send now, most urgent first.
 
-        They are `sending` from here. A text that was meant for a wait which is over is dropped: it would be
-        untrue.
+        They are `sending` from here. Only texts for one of `routes` begin, and, with `busy`, only one for each
+        phone that is not in it; their phones are added. A text that was meant for a wait which is over is
+        dropped: it would be untrue.
         """
-        rows = self._execute(
-            "SELECT o.id, o.msisdn, o.text, o.in_doubt, o.attempts, o.segments, o.wait, c.wait FROM outbox o"
-            " LEFT JOIN conversation c ON c.id = o.conversation WHERE o.status = 'queued'"
-            " ORDER BY o.urgency, o.id LIMIT ?",
-            (room,),
-        ).fetchall()
-        due: list[DueText] = []
-        for text_id, msisdn, text, in_doubt, attempts, size, wait, current in rows:
-            if wait is not None and wait != current:
-                self._mark(text_id, "dropped", now)
-                continue
-            if due and size > room:
+        batch = _Batch(room, busy)
+        for _, text_id, msisdn in merge(*(self._queued(route) for route in routes)):
+            while batch.wants(msisdn, text_id):
+                row = self._execute(_NEXT_OPEN, (msisdn, batch.passed.get(msisdn, 0))).fetchone()
+                batch.take(row, msisdn)
+            if batch.full:
                 break
-            room -= size
-            due.append(DueText(text_id, msisdn, text, bool(in_doubt), attempts))
-            if attempts:
-                self._execute("DELETE FROM segment WHERE outbox = ?", (text_id,))
-        self._connection.executemany(
-            "UPDATE outbox SET status='sending', link=?, attempts=attempts+1, changed_at=? WHERE id=?",
-            [(link, utc(now), text.id) for text in due],
+        for dropped in batch.dropped:
+            self._mark(dropped, "dropped", now)
+        due, at = tuple(self._with_reference(text) for text in batch.due), utc(now)
+        self._execute_many("DELETE FROM segment WHERE outbox = ?", [(text.id,) for text in due if text.attempts])
+        self._execute_many(
+            "UPDATE outbox SET status='sending', link=?, attempts=attempts+1, reference=?, changed_at=?,"
+            " began_at=coalesce(began_at, ?) WHERE id=?",
+            [(link, text.reference, at, at, text.id) for text in due],
         )
-        return tuple(due)
+        return due
+
+    def _with_reference(self, text: DueText) -> DueText:
+        """A long text that is sent for the first time gets its reference, which it keeps."""
+        return replace(text, reference=self._next_reference(text.msisdn)) if text.reference < 0 else text
+
+    def _queued(self, route: str) -> Iterator[tuple[int, int, str]]:
+        """Urgency, id and phone of what is queued for `route`, most urgent first."""
+        return self._execute(
+            "SELECT urgency, id, msisdn FROM outbox WHERE status = 'queued' AND route = ? ORDER BY urgency, id",
+            (route,),
+        )
+
+    def _next_reference(self, msisdn: str) -> int:
+        """The reference of a phone's next long text: one more than that of its last."""
+        row = self._execute(
+            "INSERT INTO long_text (msisdn, reference) VALUES (?, 1)"
+            " ON CONFLICT (msisdn) DO UPDATE SET reference = reference % 65535 + 1 RETURNING reference",
+            (msisdn,),
+        ).fetchone()
+        return int(row[0])
 
     def mark_segment(self, outbox: int, part: int, total: int, taken: Taken, now: datetime) -> None:
         """A message centre took one part of a text; the text is accepted when it has taken all."""
+        row = self._execute("SELECT msisdn FROM outbox WHERE id = ?", (outbox,)).fetchone()
+        msisdn = row[0] if row else ""
+        state = self.receipts.take_parked(taken.key, msisdn) if taken.key else None
         self._execute(
-            "INSERT OR REPLACE INTO segment (outbox, part, link, message_id, key) VALUES (?, ?, ?, ?, ?)",
-            (outbox, part, taken.link, taken.message_id, taken.key),
+            "INSERT OR REPLACE INTO segment (outbox, part, link, message_id, key, state, msisdn)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (outbox, part, taken.link, taken.message_id, taken.key, state, msisdn),
         )
         if total > 1:
             count = self._execute("SELECT count(*) FROM segment WHERE outbox = ?", (outbox,)).fetchone()[0]
@@ -112,6 +226,24 @@ class Outbox:
             "UPDATE outbox SET status='accepted', changed_at=? WHERE id=? AND status='sending'",
             (utc(now), outbox),
         )
+        if state or total > 1:
+            self._settle(outbox, now)
+
+    def adopt(self, outbox: int, part: int, total: int, attempts: int, taken: Taken, now: datetime) -> bool:
+        """An answer came after its time: a text that was not sent again since need not be; whether it was so.
+
+        `attempts` are those before the one that was answered.
+        """
+        row = self._execute(
+            "SELECT status FROM outbox WHERE id=? AND attempts=? AND in_doubt AND status IN ('queued', 'held')",
+            (outbox, attempts + 1),
+        ).fetchone()
+        if row is None:
+            return False
+        self._execute("UPDATE outbox SET status='sending' WHERE id=?", (outbox,))
+        self.mark_segment(outbox, part, total, taken, now)
+        self._execute("UPDATE outbox SET status=? WHERE id=? AND status='sending'", (row[0], outbox))
+        return True
 
     def fail(self, outbox: int, error: str, now: datetime) -> None:
         """The message centre will not take it, whatever we do: it has failed, and a person looks."""
@@ -123,20 +255,30 @@ class Outbox:
         if row:
             self._flag(row[0], "text_failed", now)
 
-    def retry(self, outbox: int, error: str, not_before: datetime, now: datetime) -> None:
-        """The message centre did not take it this time: once more, not before then."""
+    def retry(self, outbox: int, error: str, not_before: datetime, now: datetime, *, counts: bool = False) -> None:
+        """The message centre did not take it this time: once more, not before then. `counts`: as a refusal."""
         status = "queued" if not_before <= now else "held"
         self._execute(
-            "UPDATE outbox SET status=?, error=?, not_before=?, changed_at=? WHERE id=? AND status='sending'",
-            (status, error, utc(not_before), utc(now), outbox),
+            "UPDATE outbox SET status=?, error=?, not_before=?, changed_at=?, refusals=refusals+?"
+            " WHERE id=? AND status='sending'",
+            (status, error, utc(not_before), utc(now), counts, outbox),
         )
 
-    def doubt(self, outbox: int, attempt: int, now: datetime) -> None:
-        """The response to this attempt never came: it is sent again, marked as in doubt."""
+    def give_up(self, outbox: int, error: str, begun_before: datetime, now: datetime) -> bool:
+        """Fail a text that was first on its way before then: whether it is so."""
+        row = self._execute(
+            "SELECT 1 FROM outbox WHERE id=? AND began_at < ?", (outbox, utc(begun_before))
+        ).fetchone()
+        if row:
+            self.fail(outbox, error, now)
+        return row is not None
+
+    def doubt(self, outbox: int, now: datetime, *, not_before: datetime | None = None) -> None:
+        """The response never came: it is sent again, marked as in doubt, not before then."""
+        later = not_before is not None and not_before > now
         self._execute(
-            "UPDATE outbox SET status='queued', in_doubt=1, changed_at=?"
-            " WHERE id=? AND status='sending' AND attempts=?",
-            (utc(now), outbox, attempt),
+            "UPDATE outbox SET status=?, in_doubt=1, not_before=?, changed_at=? WHERE id=? AND status='sending'",
+            ("held" if later else "queued", utc(not_before or now), utc(now), outbox),
         )
 
     def doubt_all(self, now: datetime) -> int:
@@ -145,28 +287,29 @@ class Outbox:
             "UPDATE outbox SET status='queued', in_doubt=1, changed_at=? WHERE status='sending'", (utc(now),)
         ).rowcount
 
-    def mark_receipt(self, keys: Sequence[str], msisdn: str, state: str, now: datetime) -> bool:
-        """A receipt for the part whose id is among `keys`; False when no part is known by them.
+    def mark_receipt(self, report: Report) -> bool:
+        """Write down what became of a part; False when it is not known (yet), and the receipt was parked.
 
-        A text is `delivered` when all its parts are; final states never change.
+        The first final state of a part stays. A text is `delivered` when all its parts are.
         """
-        marks = ",".join("?" * len(keys))
-        row = self._execute(
-            f"SELECT s.outbox, s.part FROM segment s JOIN outbox o ON o.id = s.outbox"  # noqa: S608
-            f" WHERE s.key IN ({marks}) ORDER BY o.msisdn = ? DESC, s.outbox DESC LIMIT 1",
-            (*keys, msisdn),
-        ).fetchone()
-        if row is None:
+        place = self.receipts.find_place(report)
+        if place is None:
+            self.receipts.park(report)
             return False
-        outbox, part = row
-        self._execute("UPDATE segment SET state=? WHERE outbox=? AND part=?", (state, outbox, part))
-        if state != "delivered":
-            self._finish(outbox, state, now)
-        elif not self._execute(
-            "SELECT 1 FROM segment WHERE outbox=? AND state IS NOT 'delivered' LIMIT 1", (outbox,)
-        ).fetchone():
-            self._finish(outbox, "delivered", now)
+        marked = self._execute(
+            "UPDATE segment SET state=? WHERE outbox=? AND part=? AND state IS NULL", (report.state, *place)
+        )
+        if marked.rowcount:
+            self._settle(place[0], report.at)
         return True
+
+    def _settle(self, outbox: int, now: datetime) -> None:
+        """A text whose parts a message centre has all taken is what they are, as soon as that is known."""
+        rows = self._execute("SELECT state FROM segment WHERE outbox=? ORDER BY part", (outbox,)).fetchall()
+        states = [row[0] for row in rows]
+        worst = next((state for state in states if state not in (None, "delivered")), None)
+        if worst or None not in states:
+            self._finish(outbox, worst or "delivered", now)
 
     def _finish(self, outbox: int, status: str, now: datetime) -> None:
         self._execute(

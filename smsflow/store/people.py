@@ -106,6 +106,14 @@ class People:
         for iin in sorted(iins):
             self._execute("INSERT OR IGNORE INTO stopped (iin, at) VALUES (?, ?)", (iin, utc(at)))
 
+    def note_link(self, msisdn: str, link: str) -> None:
+        """Remember by which link the number last wrote: texts for it go out there."""
+        self._execute(
+            "INSERT INTO phone (msisdn, link) VALUES (?, ?) ON CONFLICT (msisdn) DO UPDATE"
+            " SET link = excluded.link WHERE link IS NOT excluded.link",
+            (msisdn, link),
+        )
+
     def may_explain(self, msisdn: str, at: datetime) -> bool:
         """Whether the number has had no explanation for a day; marks that it gets one now."""
         cursor = self._execute(

@@ -18,6 +18,9 @@ PERSONAL = {
     "journal": ("event",),
     "inbound": ("msisdn", "raw", "text"),
     "part": ("msisdn", "payload"),
+    "segment": ("msisdn",),
+    "parked_key": ("msisdn",),
+    "long_text": ("msisdn",),
     "undecodable": ("raw",),
     "outbox": ("msisdn", "text"),
     "application": ("data",),
@@ -30,6 +33,20 @@ migrations = Migrations("smsflow")
 def first_tables(db: Database) -> None:
     """Everything that the first service needs."""
     for statement in _FIRST.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()
+def receipts_and_long_texts(db: Database) -> None:
+    """Receipts that come early, ids that are not unique, references for each phone, parts that outlive a text."""
+    for statement in _SECOND.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()
+def routes_and_order(db: Database) -> None:
+    """By which link a person last wrote and a text should go, and what is open for each phone, in order."""
+    for statement in _ROUTES.split(";\n"):
         db.execute(statement)
 
 
@@ -125,4 +142,46 @@ CREATE TABLE body_event (
 CREATE TABLE flag (
     id INTEGER PRIMARY KEY, conversation INTEGER, reason TEXT NOT NULL, at TEXT NOT NULL, cleared_at TEXT);
 CREATE INDEX flag_open ON flag (conversation) WHERE cleared_at IS NULL
+"""
+
+_SECOND = """
+-- an id belongs to many texts: the phone tells them apart
+ALTER TABLE segment ADD COLUMN msisdn TEXT NOT NULL DEFAULT '';
+UPDATE segment SET msisdn = coalesce((SELECT o.msisdn FROM outbox o WHERE o.id = segment.outbox), '');
+DROP INDEX segment_key;
+CREATE INDEX segment_key ON segment (key, msisdn);
+
+-- receipts for ids that are not known yet, each under every form of its id; msisdn is empty if it names none
+CREATE TABLE parked_receipt (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, link TEXT NOT NULL, state TEXT NOT NULL);
+CREATE INDEX parked_receipt_at ON parked_receipt (at);
+CREATE TABLE parked_key (
+    key TEXT NOT NULL, msisdn TEXT NOT NULL, receipt INTEGER NOT NULL, PRIMARY KEY (key, msisdn, receipt))
+    WITHOUT ROWID;
+CREATE INDEX parked_key_receipt ON parked_key (receipt);
+
+-- the last reference of a long text to a phone, and that of each long text: sent again it is the same text
+CREATE TABLE long_text (msisdn TEXT PRIMARY KEY, reference INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE outbox ADD COLUMN reference INTEGER;
+
+-- state: waiting, joined (the text is complete), again (a joined part that came once more), released (the text was
+-- taken without the parts that did not come)
+ALTER TABLE part ADD COLUMN link TEXT NOT NULL DEFAULT '';
+ALTER TABLE part ADD COLUMN session TEXT NOT NULL DEFAULT '';
+ALTER TABLE part ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE part ADD COLUMN state TEXT NOT NULL DEFAULT 'waiting';
+CREATE INDEX part_state ON part (state, at)
+"""
+
+_ROUTES = """
+ALTER TABLE phone ADD COLUMN link TEXT;
+
+-- route: the link that a text should go by, '' for any; refusals: how often it was refused for now;
+-- began_at: when it was first on its way
+ALTER TABLE outbox ADD COLUMN route TEXT NOT NULL DEFAULT '';
+ALTER TABLE outbox ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN began_at TEXT;
+DROP INDEX outbox_queued;
+CREATE INDEX outbox_queued ON outbox (route, urgency, id) WHERE status = 'queued';
+CREATE INDEX outbox_open ON outbox (msisdn, id) WHERE status IN ('queued', 'held')
 """

@@ -7,15 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsflow.core.encoding import (
+    Alphabet,
     Coding,
     decode,
     decode_gsm,
+    decode_received,
     decode_ucs2,
     encode,
     encode_gsm,
     is_gsm,
+    is_gsm_coding,
+    pack,
     segments,
     split,
+    unpack,
 )
 
 GSM = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡§¿ÄÖÑÜäöñüàAZaz^{}\\[~]|€\f"
@@ -168,3 +173,83 @@ def test_ucs2_is_read_with_marks_and_odd_lengths(octets, text):
 def test_data_coding_is_read_by_smpp_and_by_ts_23_038(data_coding, octets, text):
     """SMPP v3.4 §5.2.19 below 0x10, 3GPP TS 23.038 §4 above."""
     assert decode(data_coding, octets) == text
+
+
+@pytest.mark.parametrize(
+    ("septets", "packed"),
+    [
+        (b"hellohello", "e8329bfd4697d9ec37"),  # 3GPP TS 23.038 §6.1.2.1, the example of many textbooks
+        (b"", ""),
+        (b"1234567", "31d98c56b3dd1a"),  # 8n-1 characters: a carriage return in the spare septet
+    ],
+)
+def test_packed_septets_by_hand(septets, packed):
+    """Eight septets in seven octets, the lowest bits first."""
+    assert pack(septets).hex() == packed
+    assert unpack(bytes.fromhex(packed)) == septets
+
+
+def test_packed_septets_after_a_header_begin_at_a_septets_boundary():
+    """A header of 6 octets leaves 1 bit to fill, one of 7 leaves none (3GPP TS 23.040 §9.2.3.24)."""
+    assert pack(b"R 1", 1).hex() == "a4a018"
+    assert unpack(bytes.fromhex("a4a018"), 1) == b"R 1"
+
+
+@given(gsm_texts, st.integers(0, 6))
+def test_packed_septets_go_there_and_back(text, fill_bits):
+    """But for blanks at the very end that look like the filling."""
+    septets = encode_gsm(text)
+    packed = pack(septets, fill_bits)
+    assert len(packed) == -(-(7 * len(septets) + fill_bits) // 8) if septets else True
+    assert unpack(packed, fill_bits).rstrip(b"\r\0") == septets.rstrip(b"\r\0")
+
+
+@given(st.binary(max_size=160), st.integers(0, 6))
+def test_unpack_never_raises(octets, fill_bits):
+    """Whatever a message centre calls packed."""
+    assert all(septet < 0x80 for septet in unpack(octets, fill_bits))
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "octets", "text"),
+    [
+        (Alphabet.GSM, b"\x00 \x11 \x1b\x65", "@ _ €"),
+        (Alphabet.LATIN1, b"@ _ \xe9", "@ _ é"),
+        (Alphabet.ASCII, b"@ _ ~ \xe9", "@ _ ~ \ufffd"),
+        (Alphabet.UTF8, "R 1 Әлия".encode(), "R 1 Әлия"),
+        (Alphabet.UTF8, b"R 1 \xd3", "R 1 \ufffd"),
+        (Alphabet.GSM_PACKED, b"\x00R", "@R"),  # unpacked before
+    ],
+)
+def test_29_data_coding_0_means_what_the_link_says(alphabet, octets, text):
+    """Per link; everything but 0 means the same on each."""
+    assert decode_received(0, octets, alphabet) == text
+    assert decode_received(8, b"\x04\x20", alphabet) == "Р"
+    assert decode_received(0xF0, b"\x00", alphabet) == "@"
+
+
+@pytest.mark.parametrize("text", ["R 1 1 2", "Р 1 1 2", "СТОП", "ТОҚТАТУ", "Әлия 😀", "R 1 1 2 «Ә» – №1", "1", "ё"])
+@pytest.mark.parametrize("codec", ["utf-16-be", "utf-16-le"])
+def test_29_ucs2_is_read_in_the_order_that_makes_sense(text, codec):
+    """Some message centres forget to turn the octets, and send no byte order mark."""
+    assert decode_received(8, text.encode(codec)) == text
+    assert decode_received(8, text.encode(codec) + b"\0") == text  # an odd length
+
+
+@pytest.mark.parametrize("text", ["R 1 1 2", "Р 1 1 2", "Әлия"])
+def test_29_octets_that_only_claim_to_be_ucs2_are_read_as_what_they_are(text):
+    """UTF-8 under data_coding 8, as Vumi's users saw."""
+    assert decode_received(8, text.encode()) == text
+
+
+@given(st.text(st.characters(max_codepoint=0x4FF, exclude_characters="\ufeff"), max_size=300))
+def test_29_guessing_spoils_nothing_that_people_here_write(text):
+    """Latin and Cyrillic in the right order stay what they are."""
+    assert decode_received(8, text.encode("utf-16-be")) == text
+
+
+@given(st.integers(0, 255), st.binary(max_size=300), st.sampled_from(Alphabet))
+def test_29_nothing_that_comes_raises(data_coding, octets, alphabet):
+    """Any octets under any data_coding on any link are some text that UTF-8 can hold."""
+    decode_received(data_coding, octets, alphabet).encode("utf-8")
+    is_gsm_coding(data_coding)

@@ -13,6 +13,8 @@ from smsflow.smpp.codec import (
     BindTransceiver,
     BindTransceiverResp,
     BindTransmitter,
+    CancelSm,
+    CancelSmResp,
     DataSm,
     DataSmResp,
     DeliverSm,
@@ -22,6 +24,8 @@ from smsflow.smpp.codec import (
     Framer,
     GenericNack,
     Outbind,
+    ReplaceSm,
+    ReplaceSmResp,
     SubmitSm,
     SubmitSmResp,
     Unbind,
@@ -155,7 +159,9 @@ def test_submit_sm_resp_with_any_body_is_read(body, message_id, status):
     ("octets", "answer", "response"),
     [
         (frame("00000777"), 0x03, GenericNack),
-        (frame("00000007", "00"), 0x03, GenericNack),  # replace_sm
+        (frame("00000003", "00"), 0x03, GenericNack),  # query_sm
+        (frame("00000007", "00"), 0x01, ReplaceSmResp),
+        (frame("00000008", "0031"), 0xC2, CancelSmResp),
         (frame("00000005"), 0x01, DeliverSmResp),
         (frame("00000005", HEAD), 0x01, DeliverSmResp),
         (frame("00000005", "000101" + hexed("7701")), 0xC2, DeliverSmResp),
@@ -174,9 +180,25 @@ def test_what_cannot_be_read_can_be_answered(octets, answer, response):
     assert make_error(pdu, pdu.answer) == response(sequence=7, status=answer)
 
 
-def test_commands_without_an_answer_are_known():
-    """outbind is understood though smpplib lacks it."""
-    assert decode(frame("0000000b", "61006200")) == Outbind(sequence=7)
+@pytest.mark.parametrize(
+    ("pdu", "octets"),
+    [
+        (Outbind(sequence=7, system_id="a", password="b"), frame("0000000b", "61006200")),
+        (
+            CancelSm(sequence=7, message_id="12", source_addr="1414", dest_addr_ton=1, destination_addr="77"),
+            frame("00000008", "00313200000031343134000100373700"),
+        ),
+        (
+            ReplaceSm(sequence=7, message_id="12", source_addr="1414", short_message=b"R 1"),
+            frame("00000007", "313200000031343134000000000003522031"),
+        ),
+    ],
+)
+def test_commands_that_smpplib_lacks_are_known(pdu, octets):
+    """§4.1.7, §4.9.1, §4.10.1, by hand."""
+    assert encode(pdu) == octets
+    assert decode(octets) == pdu
+    assert pdu.password == "b" if isinstance(pdu, Outbind) else make_error(pdu, 3).status == 3
 
 
 def test_data_sm_is_a_delivery_whose_text_is_its_payload():

@@ -184,12 +184,13 @@ def test_a_receiver_never_has_room():
 
 
 def test_a_submit_without_an_answer_is_in_doubt_and_frees_the_window():
-    """The outcome is unknown; a late answer changes nothing."""
+    """The outcome is unknown; an answer that comes late all the same is told (smsc-behaviours §4, 11)."""
     link = bound(window=1, response_timeout_s=20)
     link.submit("a", TEXT, 5)
     assert link.next_timer() == 25
     assert link.tick(25) == (InDoubt(("a",)), Room())
-    assert link.receive(answer(2, 0, "late"), 26) == ()
+    assert link.receive(answer(2, 0, "late"), 26) == (SubmitAnswered("a", 0, "late"),)
+    assert link.receive(answer(2, 0, "late"), 27) == ()
     assert link.room(26) == 1
 
 
@@ -367,11 +368,16 @@ def test_what_cannot_be_read_is_answered_once_and_the_bind_kept():
     broken = bytes.fromhex("0000001200000005000000000000002b0001")
     stray = bytes.fromhex("0000001080000777000000000000002c")
     events = link.receive(unknown + broken + stray, 0)
-    assert [(type(event), event.raw) for event in events] == [
+    assert [(type(event), event.pdu.raw) for event in events] == [
         (Undecoded, unknown),
         (Undecoded, broken),
         (Undecoded, stray),
     ]
+    assert not link.data_to_send()  # not before they are kept
+    assert link.unanswered == 2
+    for event in events:
+        link.refuse(event.pdu, event.pdu.answer)
+    assert link.unanswered == 0
     assert link.data_to_send().hex() == "0000001080000000000000030000002a0000001180000005000000010000002b00"
     assert link.state is LinkState.BOUND
 

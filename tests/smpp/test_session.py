@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from smsflow.core.errors import LocalViolation
+from smsflow.smpp.backoff import Backoff
 from smsflow.smpp.codec import DeliverSm, EnquireLink, EnquireLinkResp, SubmitSm, decode
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.receipts import State, read_receipt
@@ -78,8 +79,9 @@ class Recorder:
     def room(self, session) -> None:
         self._note("room")
 
-    def undecodable(self, session, raw, reason) -> None:
-        self._note("undecodable", raw, reason)
+    def undecodable(self, session, pdu, epoch) -> None:
+        self._note("undecodable", pdu.raw, pdu.reason)
+        session.refuse(pdu, pdu.answer, epoch=epoch)
 
 
 class Phones:
@@ -120,7 +122,7 @@ def make_settings(port: int, **changes) -> LinkSettings:
 async def running(port: int, **changes):
     """Run a session whose pauses are the shortest that jitter allows."""
     listener = Recorder()
-    session = Session(make_settings(port, **changes), listener, random=lambda: 0.0)
+    session = Session(make_settings(port, **changes), listener, backoff=Backoff(lambda: 0.0, refused={}))
     task = asyncio.create_task(session.run())
     try:
         yield session, listener

@@ -14,6 +14,7 @@ from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Resumed
 from smsflow.store.arrivals import Inbound, Part
 from smsflow.store.outbox import Taken
+from smsflow.store.receipts import Report
 from smsflow.store.schema import PERSONAL
 from smsflow.store.store import open_store
 
@@ -185,6 +186,10 @@ def status(world: World, text: int = 1) -> str:
     return str(row[0])
 
 
+def report(key: str, state: str = "delivered", phone: str = PHONE) -> Report:
+    return Report(NOON, "main", phone, (key,), (key,), state)
+
+
 def taken(message_id: str) -> Taken:
     return Taken("main", message_id, message_id.lower())
 
@@ -201,11 +206,11 @@ def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Pa
             seen.append(status(world))
             world.store.outbox.mark_segment(1, 1, 2, taken("A2"), NOON)
             seen.append(status(world))
-            assert world.store.outbox.mark_receipt(["a1"], PHONE, "delivered", NOON)
+            assert world.store.outbox.mark_receipt(report("a1"))
             seen.append(status(world))
-            assert world.store.outbox.mark_receipt(["a2"], PHONE, "delivered", NOON)
+            assert world.store.outbox.mark_receipt(report("a2"))
             seen.append(status(world))
-            assert world.store.outbox.mark_receipt(["a2"], PHONE, "failed", NOON)
+            assert world.store.outbox.mark_receipt(report("a2", "failed"))
             seen.append(status(world))
 
         assert seen == ["queued", "sending", "sending", "accepted", "accepted", "delivered", "delivered"]
@@ -214,7 +219,7 @@ def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Pa
 def test_receipt_for_an_unknown_text_is_told_apart(tmp_path: Path) -> None:
     """Message centres send receipts for what was never ours."""
     with a_world(tmp_path) as world, world.store.transaction():
-        assert not world.store.outbox.mark_receipt(["nobody"], PHONE, "delivered", NOON)
+        assert not world.store.outbox.mark_receipt(report("nobody"))
 
 
 def test_text_in_doubt_is_sent_again_and_marked(tmp_path: Path) -> None:
@@ -240,8 +245,12 @@ def test_claim_keeps_to_the_room_and_to_urgency(tmp_path: Path) -> None:
             first = world.store.outbox.claim("main", 1, NOON)
             second = world.store.outbox.claim("main", 10, NOON)
 
-        assert [text.text for text in first] == ["hint form R 1 1 1"]
-        assert len(second) == 2
+        # The answer takes the greeting of its phone along, which was queued before it.
+        assert [text.text for text in first] == ["greeting R 1 1 1 R 1 1 2"]
+        assert [(text.msisdn, text.text[:8]) for text in second] == [
+            ("77017654321", "hint for"),
+            ("77011234567", "greeting"),
+        ]
 
 
 def test_text_that_is_refused_for_good_is_flagged(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Whose receipt it is, and the receipts that nobody waits for yet. Called inside the store's transactions.
+
+Ids are kept as they came and compared by forms of them (keys); no id is unique: centres use them again, and some
+give every text the same one. So the phone decides between texts with the same id, and what is not known yet is
+parked: a receipt may come before the response that brings the id, or on another link.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from smsflow.store.rows import utc
+
+__all__ = ["Receipts", "Report"]
+
+Place: TypeAlias = tuple[int, int]
+"""A part of a text: the text's number in the outbox, and which part."""
+
+_LOOK_AT = 64  # texts with the same id that are looked at when a receipt does not name a phone
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A receipt for one part. `state` is final: `delivered`, `failed` or `expired`.
+
+    `keys` are all forms of its id, the likelier first; `own_keys` those that only differ in case and leading
+    zeros, not by the base of the number. `msisdn` is empty when the receipt does not name a phone.
+    """
+
+    at: datetime
+    link: str
+    msisdn: str
+    keys: tuple[str, ...]
+    own_keys: tuple[str, ...]
+    state: str
+
+
+class Receipts:
+    """Finds the parts that receipts are for, and keeps the receipts that came too early."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def find_place(self, report: Report) -> Place | None:
+        """The part that `report` is for, None when no part is known by its id.
+
+        A text to its phone first, of its link rather than of another, not final rather than final, the latest. A
+        text to another phone only by the very id, and only when no other text has that id.
+        """
+        if report.msisdn:
+            for key in report.keys:
+                row = self._execute(
+                    "SELECT outbox, part FROM segment WHERE key = ? AND msisdn = ?"
+                    " ORDER BY state IS NOT NULL, link <> ?, outbox DESC LIMIT 1",
+                    (key, report.msisdn, report.link),
+                ).fetchone()
+                if row:
+                    return row[0], row[1]
+            return self._find_only(report.own_keys)
+        return self._find_latest(report) or self._find_only(report.keys)
+
+    def _find_only(self, keys: tuple[str, ...]) -> Place | None:
+        for key in keys:
+            rows = self._execute("SELECT outbox, part FROM segment WHERE key = ? LIMIT 2", (key,)).fetchall()
+            if len(rows) == 1:
+                return rows[0][0], rows[0][1]
+        return None
+
+    def _find_latest(self, report: Report) -> Place | None:
+        for key in report.own_keys:
+            rows = self._execute(
+                "SELECT outbox, part, state IS NOT NULL, link <> ? FROM segment WHERE key = ?"
+                " ORDER BY outbox DESC LIMIT ?",
+                (report.link, key, _LOOK_AT),
+            ).fetchall()
+            if rows:
+                best = min(rows, key=lambda row: (row[2], row[3]))
+                return best[0], best[1]
+        return None
+
+    def park(self, report: Report) -> None:
+        """Keep a receipt for a part that is not known yet."""
+        receipt = self._execute(
+            "INSERT INTO parked_receipt (at, link, state) VALUES (?, ?, ?)",
+            (utc(report.at), report.link, report.state),
+        ).lastrowid
+        for key in report.keys:
+            self._execute(
+                "INSERT INTO parked_key (key, msisdn, receipt) VALUES (?, ?, ?)", (key, report.msisdn, receipt)
+            )
+
+    def take_parked(self, key: str, msisdn: str) -> str | None:
+        """The state that a parked receipt told for the part with id `key` to a phone; it is parked no more."""
+        row = self._execute(
+            "SELECT r.id, r.state FROM parked_key k JOIN parked_receipt r ON r.id = k.receipt"
+            " WHERE k.key = ? AND k.msisdn IN (?, '') ORDER BY k.msisdn = '', r.id LIMIT 1",
+            (key, msisdn),
+        ).fetchone()
+        if row is None:
+            return None
+        self._forget(row[0])
+        return str(row[1])
+
+    def forget_parked(self, before: datetime, most: int) -> int:
+        """Give up on receipts that were parked before then; how many."""
+        rows = self._execute(
+            "SELECT id FROM parked_receipt WHERE at < ? ORDER BY at LIMIT ?", (utc(before), most)
+        ).fetchall()
+        for (receipt,) in rows:
+            self._forget(receipt)
+        return len(rows)
+
+    def _forget(self, receipt: int) -> None:
+        self._execute("DELETE FROM parked_key WHERE receipt = ?", (receipt,))
+        self._execute("DELETE FROM parked_receipt WHERE id = ?", (receipt,))

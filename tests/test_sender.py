@@ -1,0 +1,425 @@
+"""From the outbox to the links: order for each phone, routes, doubt. Time is given; sessions are stand-ins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from world import NOON, World, a_world
+
+from smsflow.core.effects import Send, Urgency
+from smsflow.sender import Sender
+from smsflow.smpp.link import LinkSettings
+from smsflow.smpp.session import SessionState
+from smsflow.smpp.statuses import Rule, Status, Verdict
+from smsflow.store.outbox import Routes
+from smsflow.writer import Writer
+
+ANNA, BELA, CARA = "77010000001", "77020000002", "77050000003"
+
+
+class Line:
+    """A session that takes what it is given, with so much room."""
+
+    def __init__(self, name: str = "main", room: int = 64, **settings) -> None:
+        self.settings = LinkSettings(name, "h", 1, "id", "pw", **settings)
+        self.may_submit = True
+        self.held = False
+        self.epoch = 2
+        self.state = SessionState.BOUND
+        self.free = room
+        self.taken: list[tuple] = []
+
+    def room(self) -> int:
+        return max(0, self.free) if self.may_submit else 0
+
+    def submit(self, token, pdu) -> None:
+        self.free -= 1
+        self.taken.append((token, pdu))
+
+    def texts(self) -> list[tuple[str, str]]:
+        return [(pdu.destination_addr, pdu.short_message.decode()) for _, pdu in self.taken]
+
+
+class Desk:
+    """A sender with its lines, over a real store."""
+
+    def __init__(self, world: World, *lines: Line) -> None:
+        self.world, self.lines = world, lines
+        self.now = NOON
+        self.sender = Sender(world.store, "1414", lambda: self.now)
+        self.writer = Writer(world.store, last=self.sender.claim, after=self.sender.send)
+        self.sender.writer = self.writer
+        for line in lines:
+            self.sender.add(line)
+        if len({line.settings.name for line in lines}) > 1:
+            prefixes = tuple((prefix, line.settings.name) for line in lines for prefix in line.settings.prefixes)
+            with world.store.transaction():
+                world.store.outbox.use_routes(Routes(frozenset(line.settings.name for line in lines), prefixes))
+
+    def queue(self, *texts: tuple[str, str], urgency: Urgency = Urgency.ANSWER) -> None:
+        with self.world.store.transaction():
+            for msisdn, text in texts:
+                self.world.store.outbox.add(None, msisdn, Send(text, urgency, self.now), None, self.now)
+        self.writer.commit()
+
+    def answer(self, line: Line, index: int, status: int = 0, message_id: str = "") -> None:
+        """The centre answers what the line was given as number `index`."""
+        line.free += 1
+        self.sender.answered(line, line.taken[index][0], status, message_id or f"m{index}")
+        self.writer.commit()
+
+    def doubt(self, line: Line, *indexes: int) -> None:
+        line.free += len(indexes)
+        self.sender.in_doubt(line, tuple(line.taken[index][0] for index in indexes))
+        self.writer.commit()
+
+    def lose(self, line: Line) -> None:
+        line.may_submit = False
+        self.sender.lost(line)
+        self.writer.commit()
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        with self.world.store.transaction():
+            self.world.store.outbox.release_held(self.now, 1000)
+        self.writer.commit()
+
+    def statuses(self) -> list[str]:
+        rows = self.world.store._connection.execute("SELECT status FROM outbox ORDER BY id")
+        return [row[0] for row in rows]
+
+
+Make = Callable[..., Desk]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Make]:
+    """Makes desks over one store."""
+    with a_world(tmp_path) as world:
+        yield lambda *lines: Desk(world, *lines)
+
+
+@pytest.fixture(autouse=True)
+def a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer is told to commit by the test, never by a loop."""
+
+    class NoLoop:
+        def call_soon(self, *_args) -> None:
+            pass
+
+        def call_later(self, *_args) -> None:
+            pass
+
+    monkeypatch.setattr(asyncio, "get_running_loop", NoLoop)
+
+
+# --- order -------------------------------------------------------------------------------------------------
+
+
+def test_21_a_throttled_text_goes_before_later_ones_to_the_same_phone(desk: Make) -> None:
+    """The next text of a phone leaves only when the one before it is taken; other phones go on."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"), (BELA, "b1"), (ANNA, "a3"))
+    assert line.texts() == [(ANNA, "a1"), (BELA, "b1")]
+
+    line.free = -99  # the link pauses
+    desk.answer(line, 0, Status.RTHROTTLED)
+    desk.answer(line, 1)
+    line.free = 64
+    desk.wait(0)
+    desk.answer(line, 2)
+    desk.answer(line, 3)
+    assert line.texts()[2:] == [(ANNA, "a1"), (ANNA, "a2"), (ANNA, "a3")]
+
+
+def test_22_a_text_that_is_refused_for_now_keeps_later_ones_waiting(desk: Make) -> None:
+    """Also while it waits for its next try, and over several; the other phone is served."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"))
+    desk.answer(line, 0, Status.RSYSERR)
+    desk.queue((ANNA, "a3"), (BELA, "b1"))
+    desk.wait(29)
+    assert line.texts() == [(ANNA, "a1"), (BELA, "b1")]
+    desk.wait(1)
+    desk.answer(line, 2, Status.RSYSERR)
+    desk.wait(59)
+    assert len(line.texts()) == 3
+    desk.wait(1)
+    desk.answer(line, 3)
+    desk.answer(line, 4)
+    assert line.texts()[2:] == [(ANNA, "a1"), (ANNA, "a1"), (ANNA, "a2"), (ANNA, "a3")]
+
+
+def test_22_refusals_are_bounded_and_throttling_does_not_count(desk: Make) -> None:
+    """Five times refused for now is for good; then the next text of that phone goes."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"))
+    for index, status in enumerate([0x58] * 7 + [8] * 5):
+        desk.wait(1000)
+        assert line.texts()[index] == (ANNA, "a1")
+        desk.answer(line, index, status)
+    assert desk.statuses() == ["failed", "sending"]
+    assert line.texts()[-1] == (ANNA, "a2")
+
+
+def test_21_a_text_that_is_throttled_for_a_day_is_given_up(desk: Make) -> None:
+    """Counted from its first try; a person is told."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"))
+    desk.answer(line, 0, Status.RMSGQFUL)
+    desk.wait(23 * 3600)
+    desk.answer(line, 1, Status.RMSGQFUL)
+    desk.wait(2 * 3600)
+    desk.answer(line, 2, Status.RMSGQFUL)
+    assert desk.statuses() == ["failed"]
+    assert desk.world.flags() == ["text_failed"]
+
+
+@pytest.mark.parametrize("status", [Status.RINVDSTADR, Status.RINVSRCADR, Status.RX_R_APPN])
+def test_22_a_final_status_fails_the_text_at_once(desk: Make, status: int) -> None:
+    """And only that one."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"))
+    desk.answer(line, 0, status)
+    assert desk.statuses() == ["failed", "sending"]
+
+
+def test_21_a_link_says_itself_what_follows_from_a_vendors_status(desk: Make) -> None:
+    """How often and how long, or never again."""
+    rules = {0x400: Rule(Verdict.RETRY, times=2, pause_s=7), 0x401: Rule(Verdict.FINAL)}
+    line = Line(rules=rules)
+    desk = desk(line)
+    desk.queue((ANNA, "a"), (BELA, "b"))
+    desk.answer(line, 0, 0x400)
+    desk.answer(line, 1, 0x401)
+    desk.wait(6)
+    assert len(line.taken) == 2
+    desk.wait(1)
+    desk.answer(line, 2, 0x400)
+    assert desk.statuses() == ["failed", "failed"]
+
+
+def test_urgent_text_takes_those_before_it_along(desk: Make) -> None:
+    """Urgent before others, but never before an earlier one to the same phone."""
+    line = Line(room=0)
+    desk = desk(line)
+    desk.queue((BELA, "b1"), (ANNA, "a1"), urgency=Urgency.BULK)
+    desk.queue((ANNA, "a2"))
+    line.free = 1
+    desk.wait(0)
+    desk.answer(line, 0)
+    assert line.texts() == [(ANNA, "a1"), (ANNA, "a2")]
+
+
+def test_parts_of_a_text_are_settled_together(desk: Make) -> None:
+    """One part is throttled: the text goes again when the others are answered, whole, not before."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "x" * 400), (ANNA, "next"))
+    assert len(line.taken) == 3
+    desk.answer(line, 1, Status.RTHROTTLED)
+    desk.answer(line, 0)
+    assert len(line.taken) == 3
+    desk.answer(line, 2)
+    assert len(line.taken) == 6
+    for index in (3, 4, 5):
+        desk.answer(line, index)
+    assert line.texts()[6:] == [(ANNA, "next")]
+    assert desk.statuses() == ["accepted", "sending"]
+
+
+# --- doubt -------------------------------------------------------------------------------------------------
+
+
+def test_11_a_late_answer_spares_the_second_sending(desk: Make) -> None:
+    """The response comes after its time, and before the text is sent again: it is accepted, once sent."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"))
+    desk.doubt(line, 0)
+    desk.wait(9)
+    assert len(line.taken) == 1
+    line.free -= 1
+    desk.answer(line, 0)
+    assert desk.statuses() == ["accepted", "sending"]
+    desk.wait(60)
+    assert line.texts() == [(ANNA, "a1"), (ANNA, "a2")]
+
+
+def test_11_an_answer_that_is_too_late_changes_nothing(desk: Make) -> None:
+    """The text is on its way again: its own answer counts."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"))
+    desk.doubt(line, 0)
+    desk.wait(10)
+    assert line.texts() == [(ANNA, "a1")] * 2
+    desk.answer(line, 0)
+    assert desk.statuses() == ["sending"]
+    desk.answer(line, 1)
+    assert desk.statuses() == ["accepted"]
+
+
+def test_11_a_late_answer_for_one_part_completes_the_text(desk: Make) -> None:
+    """The other parts were answered in time."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "x" * 300))
+    desk.answer(line, 1)
+    desk.doubt(line, 0)
+    line.free -= 1
+    desk.answer(line, 0)
+    assert desk.statuses() == ["accepted"]
+
+
+def test_11_a_late_refusal_leaves_the_text_to_be_sent_again(desk: Make) -> None:
+    """It was not taken, and is in doubt no longer than before."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"))
+    desk.doubt(line, 0)
+    line.free -= 1
+    desk.answer(line, 0, Status.RSYSERR)
+    desk.wait(10)
+    assert line.texts() == [(ANNA, "a1")] * 2
+
+
+def test_20_a_cut_sends_again_what_was_on_the_wire_and_nothing_else(desk: Make) -> None:
+    """At once, marked, in order, one duplicate each at most; what had not left is no duplicate."""
+    line = Line(room=4)
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (BELA, "b1"), (CARA, "x" * 600), (ANNA, "a2"))
+    desk.answer(line, 0)
+    unanswered = range(1, len(line.taken))
+    before = line.texts()
+    line.may_submit = False
+    desk.sender.in_doubt(line, tuple(line.taken[index][0] for index in unanswered))
+    desk.lose(line)
+    assert desk.statuses()[0] == "accepted"
+    line.may_submit, line.free = True, 64
+    desk.writer.commit()
+    again = line.texts()[len(before) :]
+    assert again.count((BELA, "b1")) == 1
+    assert (ANNA, "a1") not in again
+    assert (ANNA, "a2") in again
+    for index in range(len(before), len(line.taken)):
+        desk.answer(line, index)
+    assert set(desk.statuses()) == {"accepted"}
+    marks = desk.world.store._connection.execute("SELECT in_doubt FROM outbox ORDER BY id").fetchall()
+    assert [mark for (mark,) in marks] == [0, 1, 1, 0]
+
+
+# --- routes ------------------------------------------------------------------------------------------------
+
+
+def wrote(desk: Desk, msisdn: str, link: str) -> None:
+    with desk.world.store.transaction():
+        desk.world.store.people.note_link(msisdn, link)
+
+
+def test_text_goes_by_the_link_by_which_the_person_last_wrote(desk: Make) -> None:
+    """Else by prefix, the longest first; else by any."""
+    north, south = Line("north", prefixes=("7702",)), Line("south", prefixes=("7701", "77", "77020"))
+    desk = desk(north, south)
+    wrote(desk, ANNA, "north")
+    desk.queue((ANNA, "last wrote north"), ("77021111111", "north's"), (BELA, "south's"), ("79990000000", "any"))
+    assert (ANNA, "last wrote north") in north.texts()
+    assert ("77021111111", "north's") in north.texts()
+    assert (BELA, "south's") in south.texts()
+    assert len(north.taken) + len(south.taken) == 4
+
+
+def test_throttled_link_keeps_nobody_elses_text_waiting(desk: Make) -> None:
+    """Its own wait for it, however many; the others go."""
+    north, south = Line("north", room=0, prefixes=("7701",)), Line("south", prefixes=("7702",))
+    desk = desk(north, south)
+    desk.queue(*((f"7701{number:07}", "n") for number in range(500)), (BELA, "s"), (CARA, "any"))
+    assert south.texts() == [(BELA, "s"), (CARA, "any")]
+    north.free = 64
+    desk.wait(0)
+    assert len(north.taken) == 64
+
+
+def test_link_that_is_down_is_stood_in_for(desk: Make) -> None:
+    """What waits for it goes by another that is bound, what was on its wire too; if none is bound all waits."""
+    north, south = Line("north", prefixes=("7701",)), Line("south", prefixes=("7702",))
+    desk = desk(north, south)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"))
+    assert north.texts() == [(ANNA, "a1")]
+    north.may_submit = False
+    desk.doubt(north, 0)
+    desk.lose(north)
+    desk.answer(south, 0)
+    assert south.texts() == [(ANNA, "a1"), (ANNA, "a2")]
+
+    desk.answer(south, 1)
+    desk.lose(south)
+    desk.queue((BELA, "b1"))
+    assert desk.statuses()[-1] == "queued"
+    north.may_submit = True
+    desk.writer.commit()
+    assert north.texts()[1:] == [(BELA, "b1")]
+
+
+def test_link_that_is_just_beginning_is_waited_for(desk: Make) -> None:
+    """After a start, texts do not rush to whichever link is bound first."""
+    north, south = Line("north", prefixes=("7701",)), Line("south")
+    north.may_submit, north.epoch, north.state = False, 1, SessionState.BINDING
+    desk = desk(north, south)
+    desk.queue((ANNA, "a1"))
+    assert south.texts() == []
+    north.epoch = 2
+    desk.writer.commit()
+    assert south.texts() == [(ANNA, "a1")]
+
+
+def test_two_links_never_have_two_texts_of_one_phone(desk: Make) -> None:
+    """She wrote by another link meanwhile: the first text first, by whichever link."""
+    north, south = Line("north", prefixes=("7701",)), Line("south")
+    desk = desk(north, south)
+    desk.queue((ANNA, "a1"))
+    wrote(desk, ANNA, "south")
+    desk.queue((ANNA, "a2"))
+    assert (north.texts(), south.texts()) == ([(ANNA, "a1")], [])
+    desk.answer(north, 0)
+    assert south.texts() == [(ANNA, "a2")]
+
+
+def test_texts_of_a_link_that_is_no_more_go_by_any(desk: Make) -> None:
+    """The configuration has changed between two starts."""
+    north, south = Line("north", room=0, prefixes=("7701",)), Line("south", room=0)
+    first = desk(north, south)
+    first.queue((ANNA, "a1"))
+    only = Line("west")
+    second = desk(only)
+    with second.world.store.transaction():
+        second.world.store.outbox.use_routes(Routes(frozenset({"west"})))
+    second.writer.commit()
+    assert only.texts() == [(ANNA, "a1")]
+
+
+def test_addresses_have_the_types_that_the_operator_wants(desk: Make) -> None:
+    """TON and NPI by link."""
+    line = Line(source=(3, 0), destination=(0, 8))
+    desk(line).queue((ANNA, "a1"))
+    pdu = line.taken[0][1]
+    assert (pdu.source_addr_ton, pdu.source_addr_npi, pdu.dest_addr_ton, pdu.dest_addr_npi) == (3, 0, 0, 8)
+
+
+def test_text_that_fits_into_no_pdu_fails_alone(desk: Make) -> None:
+    """The link and the other texts go on."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "x" * 40_000), (BELA, "b1"))
+    desk.writer.commit()
+    assert desk.statuses() == ["failed", "sending"]
+    assert line.texts() == [(BELA, "b1")]
