@@ -213,12 +213,12 @@ def _post(http: httpx2.Client, path: str, values: list[object]) -> dict[str, Any
     return answer
 
 
-def problems_of(file: Path, line: int, rejected: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with an item that was rejected, a line for each field."""
+def problems_of(place: str, rejected: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the item at `place` (file:line) that was rejected, a line for each field."""
     for error in rejected["errors"]:
         field = f"{error['field']}: " if error["field"] else ""
         why = f" ({error['detail']})" if error["detail"] else ""
-        yield f"{file}:{line}: {field}{error['error']}{why}"
+        yield f"{place}: {field}{error['error']}{why}"
 
 
 def _take_answer(report: Report, part: Sequence[Row], answer: dict[str, Any]) -> None:
