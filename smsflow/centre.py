@@ -1,21 +1,24 @@
 """`smsflow smsc`: a message centre in the terminal. Texts come as lines, and lines go as replies.
 
 → 77011234567  Сәбиіңіз құтты болсын! … (2 segments)
-77011234567 R 1 1 2                                      (typed)
-← 77011234567  R 1 1 2  ESME_ROK
+← 77011234567  R 1 1 2
+→ 77011234567  Баланың тегін, атын, әкесінің атын жазыңыз … (2 segments)
+
+A line that is typed is on the screen already; from a pipe it is shown when it is sent, before what answers it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from smsflow.smpp.faults import Faults, Rule
 from smsflow.smpp.smsc import MessageCentre, Text
-from smsflow.smpp.statuses import status_name
+from smsflow.smpp.statuses import Status, status_name
 from smsflow.terminal import ending_on_signals, printable, read_lines, say, say_wrapped, segments_in_words
 
 if TYPE_CHECKING:
@@ -24,12 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["Handsets", "run_centre"]
 
 _LINE = re.compile(r"\s*(?:\+?7|8)(\d{10})(?:\s+(.*))?", re.DOTALL)
+_NO_NUMBER = re.compile(r"\s*(\+\S*|[78]\d\d+|[78] ?\(?7\d\d\)?|\d{6,})")  # begins as a number would, and is none
+_WORDS = ("help", "quit", "who", "drop")
 _LINGER_S = 1.0  # after the last line, for the answers to it
 _HELP = (
     "77011234567 R 1 1 2   send a text as this mother; then text alone goes from the same number",
-    "/who                  the numbers that have had texts, and the last of each",
-    "/drop                 cut every connection, as a failing network does",
-    "/quit                 unbind and end (so does Ctrl-D)",
+    ":who                  the numbers that have had texts, and the last of each",
+    ":drop                 cut every connection, as a failing network does",
+    ":quit                 unbind and end (so does Ctrl-D)",
 )
 
 
@@ -52,11 +57,11 @@ class Handsets:
         self._show(words, "cyan")
 
     async def read(self) -> None:
-        """Take lines until they end or `/quit`, and see every reply answered."""
+        """Take lines until they end or `:quit`, and see every reply answered."""
         sending = asyncio.create_task(self._send_forever())
         try:
             async for line in read_lines():
-                if line.strip() in ("/quit", "/q"):
+                if line.strip() in (":quit", ":q", "/quit", "/q"):
                     return
                 self._type(line)
             await self._typed.join()
@@ -69,14 +74,14 @@ class Handsets:
     def _type(self, line: str) -> None:
         if not line.strip():
             return
-        if line.startswith("/"):
+        if line.startswith((":", "/")):
             self._obey(line.strip())
             return
         found = _LINE.fullmatch(line)
         if found:
             self._current = f"7{found[1]}"
-        elif not self._current:
-            self._show("From which number? Write 77011234567 and a blank before the text.", "yellow")
+        elif problem := self._why_not(line):
+            self._show(problem, "yellow")
             return
         text = (found[2] or "") if found else line
         if found and not text:
@@ -84,30 +89,45 @@ class Handsets:
             return
         self._typed.put_nowait((self._current, text))
 
-    def _obey(self, command: str) -> None:
-        if command == "/drop":
+    def _why_not(self, line: str) -> str:
+        """Why a line without a number is not sent, "" when it goes from the last one."""
+        word = line.strip()
+        if word.lower() in _WORDS:
+            return (
+                f":{word.lower()} is the command. To send that word, write a number before it: 77011234567 {word}"
+            )
+        if begun := _NO_NUMBER.match(line):
+            return f"{begun[1]} is not a whole number. Write 77011234567 and a blank before the text."
+        return "" if self._current else "From which number? Write 77011234567 and a blank before the text."
+
+    def _obey(self, line: str) -> None:
+        command = line[1:]
+        if command == "drop":
             self.centre.drop_connections()
             self._show("· every connection was cut", "dim")
-        elif command == "/who":
+        elif command == "who":
             for msisdn, text in self._last.items():
                 self._show(f"· {msisdn}  {printable(text)}", "dim")
             if not self._last:
                 self._show("· nobody has had a text yet", "dim")
         else:
-            if command != "/help":
-                self._show(f"{command} is no command. These are:", "yellow")
+            if command != "help":
+                self._show(f"{line} is no command. These are:", "yellow")
             for words in _HELP:
                 self._show(words, "dim")
 
     async def _send_forever(self) -> None:
         while True:
             msisdn, text = await self._typed.get()
+            if not sys.stdin.isatty():
+                self._show(f"← {msisdn}  {printable(text)}", "green")
             try:
-                status = status_name(await self.centre.send(msisdn, text, number=self._number))
+                status = await self.centre.send(msisdn, text, number=self._number)
+                trouble = "" if status == Status.ROK else f"answered with {status_name(status)}"
             except ValueError as error:
-                status = f"not sent: {error}"
-            good = status == "ESME_ROK"
-            self._show(f"← {msisdn}  {printable(text)}  {status}", "green" if good else "red")
+                trouble = f"not sent: {error}"
+            if trouble:
+                self._show(f"{msisdn}  {printable(text)}  {trouble}", "red")
             self._typed.task_done()
 
 
@@ -121,7 +141,7 @@ async def run_centre(
     listen_only: bool,
     rules: Sequence[Rule] = (),
 ) -> None:
-    """Be a message centre until the lines end, `/quit`, Ctrl-C or SIGTERM.
+    """Be a message centre until the lines end, `:quit`, Ctrl-C or SIGTERM.
 
     Raises: OSError when it cannot listen.
     """
@@ -161,4 +181,4 @@ def _introduce(
     say(console, f"Message centre on {host}:{port}; bind {who}. In the configuration of smsflow:", "bold")
     say(console, f"  links: [{link}]")
     if not listen_only:
-        say(console, "Be a mother: 77011234567 R 1 1 2 (her number, then her text). /help says more.", "dim")
+        say(console, "Be a mother: 77011234567 R 1 1 2 (her number, then her text). :help says more.", "dim")

@@ -67,23 +67,29 @@ def run(config: Path, log_level: str) -> None:
 
 
 @main.command()
-@click.option("--births", type=_FILE, help="A CSV of births instead: columns as in POST /v1/births.")
+@click.option(
+    "--births",
+    type=_FILE,
+    help="Births of a file instead (.csv, .json, .jsonl), with the fields of POST /v1/births.",
+)
 @click.option("--keep", is_flag=True, help="Leave everything running, and say how to use it.")
 def demo(births: Path | None, keep: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Watch six mothers go through the whole service.
 
-    Real SMPP, HTTP and SQLite on free ports and in a temporary folder; time runs six hours a second. Exit code
+    Real SMPP, HTTP and SQLite on free ports and in a temporary folder; time runs six hours a second,
+    and quiet hours are off. Exit code
     1 when any conversation did not end as it should.
     """
-    from smsflow.core.errors import ConfigError, DialogError, StoreError
+    from smsflow.core.errors import DialogError, StoreError
     from smsflow.demo.play import run_demo
+    from smsflow.importing import UnreadableFile
     from smsflow.library import shipped_dialogs
     from smsflow.terminal import findings_in, make_console, run_loop
 
     try:
         code = run_loop(run_demo(make_console(), births=births, keep=keep))
-    except ConfigError as error:
-        _fail(2, *findings_in(error))
+    except UnreadableFile as error:
+        _fail(2, *error.problems)
     except DialogError as error:
         _fail(2, *findings_in(error, shipped_dialogs()))
     except (StoreError, OSError) as error:

@@ -103,7 +103,7 @@ def _print_report(console: Console, file: Path, report: Report, *, as_json: bool
         click.echo(json.dumps({"accepted": report.accepted, "rejected": report.rejected}, ensure_ascii=False))
         return
     for rejected in report.rejected:
-        for problem in problems_of(file, rejected["line"], rejected):
+        for problem in problems_of(f"{file}:{rejected['line']}", rejected):
             console.print(problem)
     console.print(f"{report.accepted} accepted, {len(report.rejected)} rejected")
 

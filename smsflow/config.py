@@ -128,6 +128,8 @@ def load_config(path: Path, environ: Mapping[str, str], *, need_secrets: bool = 
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError((Finding(str(path), 1, 1, "", f"cannot be read: {_reason(error)}"),)) from error
     document = read_document(text, str(path))
+    if not document.is_readable:
+        raise ConfigError(document.findings)
     model, findings = validate(_Config, document)
     secrets, missing = _resolve_secrets(document, path.parent, environ)
     if need_secrets:

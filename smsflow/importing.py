@@ -165,12 +165,12 @@ def hand_in(settings: Settings, what: str, rows: Sequence[Row], tell: Callable[[
     return report
 
 
-def problems_of(file: Path, line: int, rejected: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with an item that was rejected, a line for each field."""
+def problems_of(place: str, rejected: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the item at `place` (file:line) that was rejected, a line for each field."""
     for error in rejected["errors"]:
         field = f"{error['field']}: " if error["field"] else ""
         why = f" ({error['detail']})" if error["detail"] else ""
-        yield f"{file}:{line}: {field}{error['error']}{why}"
+        yield f"{place}: {field}{error['error']}{why}"
 
 
 def _take_answer(report: Report, part: Sequence[Row], answer: dict[str, Any]) -> None:

@@ -10,13 +10,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from smsflow.births import Births
@@ -31,6 +32,7 @@ from smsflow.core.events import Began, Event, TimerFired
 from smsflow.core.render import example_of
 from smsflow.core.reply import REASONS
 from smsflow.engine import Engine
+from smsflow.intake import EVENTS, Rejection, parse_event
 from smsflow.library import Library
 from smsflow.replies import Handled, Replies
 from smsflow.store.arrivals import Inbound
@@ -61,7 +63,7 @@ _HELP = (
     "R 1 1 2            anything that does not begin with a colon is a text to the short number",
     ":wait 25h          let time pass; timers fire at their due times (90m, 25h, 3 days)",
     ":body              what the state body can say now",
-    ":body registered   let it say that; facts as key=value, sample facts where you give none",
+    ":body registered   let it say that; facts as key=value or key='a few words', samples for the rest",
     ":state             every conversation: where it stands and what comes next",
     ":answers           what she has answered, and what is known of the birth",
     ":quit              end (so does Ctrl-D)",
@@ -155,7 +157,11 @@ class _Talk:
         if not line.startswith(":"):
             self._do(lambda: self._reply(line))
             return
-        name, *words = line[1:].split()
+        try:
+            name, *words = shlex.split(line[1:]) or [""]
+        except ValueError:
+            self._complain("A quotation mark has no second one.")
+            return
         command = self._commands().get(name)
         if command is None:
             self._complain(f":{name} is no command; :help lists them.")
@@ -227,24 +233,30 @@ class _Talk:
             else:
                 self._say(f"  a body can say now: {can}", "dim")
             return
-        pairs = [pair.partition("=") for pair in given]
-        data = {**self._sample(name, chosen), **{key: value for key, _, value in pairs}}
         self._sequence += 1
-        event_id = f"talk-{self._sequence}"
-        self._do(lambda: self._engine.take_body_event(chosen.case, event_id, name, data, self._now))
+        data = self._sample(name, chosen) | _facts_in(name, given)
+        parsed = parse_event({"id": f"talk-{self._sequence}", "event": name, "data": data})
+        if isinstance(parsed, Rejection):
+            for error in parsed.errors:
+                self._complain(f"{error.field.removeprefix('data.')}: {error.detail}.")
+            return
+        event, facts = parsed
+        self._do(lambda: self._engine.take_body_event(chosen.case, event.id, name, facts, self._now))
 
-    def _sample(self, name: str, conversation: Conversation) -> dict[str, str]:
-        """What a body would say with `name`."""
-        amount = "272475" if int(conversation.known("birth_order") or 1) > 3 else "164350"
-        samples = {
+    def _sample(self, name: str, conversation: Conversation) -> dict[str, Any]:
+        """What a body would say with `name`, as JSON."""
+        amount = 272475 if int(conversation.known("birth_order") or 1) > 3 else 164350
+        samples: dict[str, dict[str, Any]] = {
             "accepted": {"number": "104512"},
             "registered": {"place": "ХҚО/ЦОН, Төле би 155", "child_iin": "991231600002"},
             "queued": {"number": "1843", "locality": "Алматы", "date": self._now.date().isoformat()},
             "granted": {"amount": amount},
             "refused": {
-                "reason.kk": "әке туралы дерек жоқ",
-                "reason.ru": "нет данных об отце",
-                "reason.en": "no data on the father",
+                "reason": {
+                    "kk": "әке туралы дерек жоқ",
+                    "ru": "нет данных об отце",
+                    "en": "no data on the father",
+                }
             },
         }
         return samples.get(name, {})
@@ -348,6 +360,21 @@ def _in_words(handled: Handled) -> str:
     if handled.coercions:
         words += f", understood through {', '.join(handled.coercions)}"
     return words
+
+
+def _facts_in(name: str, given: list[str]) -> dict[str, Any]:
+    """`key=value` as the JSON that a body would post with event `name`; `reason.ru=…` is one of several."""
+    shape = EVENTS[name].model_json_schema()["properties"] if name in EVENTS else {}
+    facts: dict[str, Any] = {}
+    for pair in given:
+        key, _, value = pair.partition("=")
+        key, _, language = key.partition(".")
+        whole = shape.get(key, {}).get("type") == "integer" and value.isascii() and value.isdigit()
+        if language:
+            facts[key] = {**facts.get(key, {}), language: value}
+        else:
+            facts[key] = int(value) if whole else value
+    return facts
 
 
 def _words(name: str) -> str:

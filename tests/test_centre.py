@@ -125,8 +125,7 @@ def test_texts_come_as_lines_and_lines_go_as_replies() -> None:
             assert await listener.replies.get() == ("77011234567", "R 1 1 2")
             assert await listener.replies.get() == ("77011234567", "R 1 1 2 Ким Анна")
             assert await listener.replies.get() == ("77050000001", "стоп")
-            for _ in range(3):
-                assert (await desk.line(lambda line: line.startswith("←"))).endswith("ESME_ROK")
+            assert await desk.line(lambda line: line.startswith("←")) == "← 77011234567  R 1 1 2"
 
             await desk.type("/who")
             assert "77011234567" in await desk.line(lambda line: line.startswith("· 7701"))
@@ -205,12 +204,57 @@ def test_a_port_in_use_is_one_sentence() -> None:
 
 def test_what_cannot_be_obeyed_is_explained() -> None:
     """A text without a number, and a command that there is not."""
-    done = smsflow("smsc", "--port", "0", typed="R 1 1 2\n/foo\n")
+    done = smsflow("smsc", "--port", "0", typed="R 1 1 2\n/foo\n:foo\n")
 
     assert done.returncode == 0
     assert "From which number?" in done.stdout
     assert "/foo is no command" in done.stdout
-    assert "/drop" in done.stdout
+    assert ":foo is no command" in done.stdout
+    assert ":drop" in done.stdout
+
+
+def test_a_line_is_shown_once_before_what_answers_it() -> None:
+    """Whoever reads a pipe sees cause and effect in their order."""
+
+    async def scene() -> None:
+        async with centre() as desk, session(desk.port) as (own, listener):
+            await listener.bound_once.wait()
+            answer = listener.delivered
+
+            def answer_at_once(session, pdu, epoch) -> None:
+                for part in submits("next", source_addr="1414", destination_addr="77011234567", reference=1):
+                    own.submit("text", part)
+                answer(session, pdu, epoch)
+
+            listener.delivered = answer_at_once
+            await desk.type("77011234567 R 1 1 2")
+            assert await desk.line(lambda line: line[:1] in "←→") == "← 77011234567  R 1 1 2"
+            assert await desk.line(lambda line: line[:1] in "←→") == "→ 77011234567  next (1 segment)"
+            assert await desk.end() == 0
+            assert "R 1 1 2" not in (await desk.process.stdout.read()).decode()
+
+    run(scene())
+
+
+def test_what_is_no_text_of_hers_is_refused() -> None:
+    """A command, a bare word that looks like one, half a number: nothing goes out as the last mother's text."""
+
+    async def scene() -> None:
+        async with centre() as desk, session(desk.port) as (_, listener):
+            await listener.bound_once.wait()
+            await desk.type("77011234567 R 1 1 2", ":help", "help", "701 hi", "+7 701 123 45 67 hi", "112 Ким Анна")
+            assert await listener.replies.get() == ("77011234567", "R 1 1 2")
+            assert await listener.replies.get() == ("77011234567", "112 Ким Анна")
+            assert "cut every connection" in await desk.line(lambda line: line.startswith(":drop"))
+            assert await desk.line(lambda line: "is the command" in line)
+            for begun in ("701", "+7"):
+                assert (await desk.line(lambda line: "not a whole number" in line)).startswith(f"{begun} is")
+            await desk.type("77011234567 help")
+            assert await listener.replies.get() == ("77011234567", "help")
+            await desk.type(":quit")
+            assert await desk.process.wait() == 0
+
+    run(scene())
 
 
 def test_half_a_password_is_a_usage_error() -> None:

@@ -98,5 +98,6 @@ def test_the_lists_of_the_reference_are_read():
 
     for block in blocks:
         cut = re.sub(r", en: \w+", "", block)  # the small dialog has no English
-        other = ("    list: colours\n", "    list: colours\n    other: check\n")
-        assert read_dialogs(small_files(other, lists__colours=cut))
+        name = block.split()[1]
+        other = ("    list: colours\n", f"    list: {name}\n    other: check\n")
+        assert read_dialogs(small_files(other, **{f"lists__{name}": cut}))

@@ -154,3 +154,25 @@ def test_a_body_can_only_say_what_is_waited_for() -> None:
     assert "a body can say now: birth-registration: accepted, registered, refused" in done.stdout
     assert "Nobody waits for queued." in done.stdout
     assert done.returncode == 1
+
+
+def test_a_body_is_held_to_the_same_rules_as_over_http() -> None:
+    """What `POST …/events` would refuse is refused, field by field; what it takes is taken."""
+    bad = talk(*REGISTERED[:-2], ":body registered child_iin=12 more=x")
+
+    assert "child_iin: not a valid IIN" in bad.stdout
+    assert "more: there is no such field." in bad.stdout
+    assert bad.returncode == 1
+    good = talk(*REGISTERED[:-2], ':body registered place="ЦОН, Абая 1"')
+    assert "ЦОН, Абая 1" in good.stdout
+    assert good.returncode == 0
+
+
+def test_an_amount_is_a_whole_number() -> None:
+    """`amount=abc` is no text that a mother may get."""
+    lines = (*REGISTERED, "R 2 1 0", "R 2 1 0 1", "R 2 1 0 1 1", ":body queued", "R 3 1 1", "R 3 1 1 1")
+    bad = talk(*lines, ":body granted amount=abc")
+
+    assert "amount: expected a whole number." in bad.stdout
+    assert bad.returncode == 1
+    assert "77777" in talk(*lines, ":body granted amount=77777").stdout

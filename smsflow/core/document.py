@@ -1,7 +1,7 @@
 """YAML text as plain values that remember their places.
 
 Every scalar is a string: types come from our schema, never from YAML's guesses (`no`, `012`, `1:30`).
-Repeated keys, aliases, tags and keys that are not scalars are findings. Nothing here opens a file.
+Repeated keys, anchors, aliases, tags and keys that are not scalars are findings. Nothing here opens a file.
 
 >>> read_document("a: {b: no}", "x.yaml").data
 {'a': {'b': 'no'}}
@@ -9,16 +9,19 @@ Repeated keys, aliases, tags and keys that are not scalars are findings. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from smsflow.core.errors import Finding
+from smsflow.core.syntax import explain_syntax
 
-__all__ = ["Document", "Path", "Value", "read_document", "validate"]
+__all__ = ["Document", "Mended", "Model", "Path", "Value", "mend", "read_document", "validate"]
 
 Path = tuple[str | int, ...]
 Value = str | list["Value"] | dict[str, "Value"]
@@ -35,6 +38,7 @@ class Document:
     data: Value
     places: Mapping[Path, tuple[int, int]]
     findings: tuple[Finding, ...]  # what the text itself does wrong; `data` then lacks those parts
+    is_readable: bool = True  # False: it is not YAML, or empty; the one finding says why
 
     def finding(self, path: Sequence[str | int], problem: str) -> Finding:
         """The finding `problem` at `path`, or at the nearest place above it that exists."""
@@ -42,7 +46,7 @@ class Document:
         while known and known not in self.places:
             known = known[:-1]
         line, column = self.places.get(known, (1, 1))
-        return Finding(self.file, line, column, " → ".join(str(part) for part in path), problem)
+        return Finding(self.file, line, column, _trail(path), problem)
 
 
 def read_document(text: str, file: str) -> Document:
@@ -50,36 +54,62 @@ def read_document(text: str, file: str) -> Document:
     findings: list[Finding] = []
     places: dict[Path, tuple[int, int]] = {(): (1, 1)}
     try:
+        anchor = _find_anchor(text)
+        if anchor:
+            return _unreadable(file, anchor, _ANCHOR)
         root = yaml.compose(text, Loader=_Loader)
+        data = _Walk(file, places, findings).value(root, ()) if root else ""
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        findings.append(Finding(file, line, column, "", f"not YAML: {error.problem or error.context}"))
-        return Document(file, {}, places, tuple(findings))
+        return _unreadable(file, *explain_syntax(text, error))
     except (yaml.YAMLError, RecursionError) as error:
-        findings.append(Finding(file, 1, 1, "", f"not YAML: {str(error).splitlines()[0]}"))
-        return Document(file, {}, places, tuple(findings))
+        return _unreadable(file, *_explain_character(text, error))
     if root is None:
-        return Document(file, {}, places, (Finding(file, 1, 1, "", "the file is empty"),))
-    data = _Walk(file, places, findings).value(root, ())
+        return _unreadable(file, (1, 1), "the file is empty")
     return Document(file, data, places, tuple(findings))
 
 
+def _unreadable(file: str, place: tuple[int, int], problem: str) -> Document:
+    return Document(file, {}, {(): (1, 1)}, (Finding(file, *place, "", problem),), is_readable=False)
+
+
+_ANCHOR = (
+    "anchors (&name) and aliases (*name) are not allowed; write it out, or put a text that begins so in quotes"
+)
+
+
+def _find_anchor(text: str) -> tuple[int, int] | None:
+    """The place of the first anchor or alias; one error is enough, and nothing is read behind it."""
+    if "&" not in text and "*" not in text:
+        return None
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if getattr(event, "anchor", None):
+                return _place(event)
+    except yaml.YAMLError:
+        pass  # said by whoever composes
+    return None
+
+
+def _explain_character(text: str, error: Exception) -> tuple[tuple[int, int], str]:
+    """What no text may hold: a character that cannot be seen, or brackets within brackets without end."""
+    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if not found:
+        return (1, 1), f"not YAML: {str(error).splitlines()[0]}"
+    before = text[: found.start()]
+    place = before.count("\n") + 1, found.start() - before.rfind("\n")
+    return place, f"a character that cannot be seen (U+{ord(found[0]):04X}); delete it"
+
+
 class _Walk:
-    """One pass over the composed nodes; remembers those it has seen, because an alias is a node met again."""
+    """One pass over the composed nodes."""
 
     def __init__(self, file: str, places: dict[Path, tuple[int, int]], findings: list[Finding]) -> None:
         self._file = file
         self._places = places
         self._findings = findings
-        self._seen: set[int] = set()
 
     def value(self, node: yaml.Node, path: Path) -> Value:
         self._places.setdefault(path, _place(node))
-        if id(node) in self._seen:
-            self._find(node, path, "aliases (*name) are not allowed; write it out")
-            return ""
-        self._seen.add(id(node))
         if not node.tag.startswith("tag:yaml.org,2002:"):
             self._find(node, path, f"tags ({node.tag}) are not allowed")
         if isinstance(node, yaml.MappingNode):
@@ -104,33 +134,74 @@ class _Walk:
         return values
 
     def _find(self, node: yaml.Node, path: Path, problem: str) -> None:
-        line, column = _place(node)
-        self._findings.append(Finding(self._file, line, column, " → ".join(map(str, path)), problem))
+        self._findings.append(Finding(self._file, *_place(node), _trail(path), problem))
 
 
-def _place(node: yaml.Node) -> tuple[int, int]:
+def _place(node: Any) -> tuple[int, int]:  # noqa: ANN401 - a node or an event of yaml
     return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _trail(path: Sequence[str | int]) -> str:
+    """The way to a part, as people count: the first item of a list is 1."""
+    return " → ".join(str(part + 1 if isinstance(part, int) else part) for part in path)
+
+
+@dataclass(frozen=True, slots=True)
+class Mended(Generic[Model]):
+    """What can be read of a part that is not right: the model without what is broken, and why.
+
+    `broken` are the paths that were left out or stubbed. `model` is None when even that does not help.
+    """
+
+    model: Model | None
+    findings: list[Finding]
+    broken: frozenset[Path]
 
 
 def validate(model: type[Model], document: Document, path: Path = ()) -> tuple[Model | None, list[Finding]]:
     """`document`'s part at `path` as `model`, or None and every reason why not, each with its place."""
-    value: Any = document.data
-    for part in path:
-        value = value[part]
+    value = _part(document, path)
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        return None, [_explain(document, path, dict(detail)) for detail in error.errors(include_url=False)]
+        return None, [document.finding((*path, *where), words) for where, words in _problems(value, error)]
 
 
+def mend(
+    model: type[Model], document: Document, path: Path = (), *, stubs: Mapping[str, Any] = MappingProxyType({})
+) -> Mended[Model]:
+    """Like `validate`, but goes on without what is broken, so that it hides nothing else.
+
+    `stubs` holds a value for each key that must not be missing.
+    """
+    value = deepcopy(_part(document, path))
+    findings: list[Finding] = []
+    broken: set[Path] = set()
+    for attempt in range(_MOST_ATTEMPTS):
+        try:
+            return Mended(model.model_validate(value), findings, frozenset(broken))
+        except ValidationError as error:
+            problems = list(_problems(value, error))
+        if attempt == 0:
+            findings = [document.finding((*path, *where), words) for where, words in problems]
+        for where, words in problems:
+            value, left_out = _without(value, where, stubs if words == _MISSING else {})
+            broken.add((*path, *left_out))
+    return Mended(None, findings, frozenset(broken))
+
+
+_MOST_ATTEMPTS = 8  # a stub may bring to light that something else is missing, but not for long
+_MISSING = "missing"
+_TYPES = {
+    "string_type": "a text",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "list_type": "a list",
+    "tuple_type": "a list",
+}
 _SENTENCES = {
     "extra_forbidden": "unknown key",
-    "missing": "missing",
-    "string_type": "expected a text, got {got}",
-    "dict_type": "expected keys with values, got {got}",
-    "list_type": "expected a list, got {got}",
-    "tuple_type": "expected a list, got {got}",
-    "model_type": "expected keys with values, got {got}",
+    "missing": _MISSING,
     "int_parsing": "expected a whole number, got {got}",
     "bool_parsing": "expected true or false, got {got}",
     "literal_error": "expected {expected}, got {got}",
@@ -142,14 +213,74 @@ _SENTENCES = {
 }
 
 
-def _explain(document: Document, path: Path, detail: dict[str, Any]) -> Finding:
-    kind, context = detail["type"], detail.get("ctx", {})
-    where = (*path, *(part for part in detail["loc"] if part != "[key]"))
-    got = detail.get("input")
-    shown = "keys" if isinstance(got, dict) else "a list" if isinstance(got, list) else repr(got)
+def _part(document: Document, path: Path) -> Any:  # noqa: ANN401 - any value of the document
+    value: Any = document.data
+    for part in path:
+        value = value[part]
+    return value
+
+
+def _without(value: Any, where: Path, stubs: Mapping[str, Any]) -> tuple[Any, Path]:  # noqa: ANN401
+    """`value` without what is at `where` (or with its stub), and the path that was left out: never half a list."""
+    holders = [value]
+    for part in where[:-1]:
+        if not _has(holders[-1], part):
+            return value, where  # gone already, with something above it
+        holders.append(holders[-1][part])
+    while holders and where and not isinstance(holders[-1], dict):
+        holders, where = holders[:-1], where[:-1]
+    if not where:
+        return {}, ()
+    key = str(where[-1])
+    holders[-1].pop(key, None)
+    if key in stubs:
+        holders[-1][key] = deepcopy(stubs[key])
+    return value, where
+
+
+def _problems(value: Any, error: ValidationError) -> Iterator[tuple[Path, str]]:  # noqa: ANN401
+    """Each place below `value` that is not right, with what was expected; one sentence a place.
+
+    Where one of several forms may stand, pydantic complains once for each; only the form that was meant counts.
+    """
+    by_place: dict[Path, list[dict[str, Any]]] = {}
+    for detail in error.errors(include_url=False):
+        where = _place_of(value, detail["loc"], is_missing=detail["type"] == "missing")
+        by_place.setdefault(where, []).append(dict(detail))
+    for where, details in by_place.items():
+        others = [detail for detail in details if detail["type"] not in _TYPES]
+        if others:
+            yield where, _sentence(others[0])
+        elif not any(place[: len(where)] == where and len(place) > len(where) for place in by_place):
+            expected = " or ".join(dict.fromkeys(_TYPES[detail["type"]] for detail in details))
+            yield where, f"expected {expected}, got {_shown(details[0].get('input'))}"
+
+
+def _has(value: Any, part: str | int) -> bool:  # noqa: ANN401
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
+
+
+def _place_of(value: Any, location: Sequence[str | int], *, is_missing: bool) -> Path:  # noqa: ANN401
+    """`location` without the parts that name a form of a union, which are nowhere in the file."""
+    where: list[str | int] = []
+    for number, part in enumerate(location, 1):
+        if _has(value, part):
+            value = value[part]
+        elif not (is_missing and number == len(location)):
+            continue
+        where.append(part)
+    return tuple(where)
+
+
+def _sentence(detail: dict[str, Any]) -> str:
+    kind, context, got = detail["type"], detail.get("ctx", {}), _shown(detail.get("input"))
     if kind == "value_error":
-        return document.finding(where, str(context.get("error", detail["msg"])))
+        return str(context.get("error", detail["msg"]))
     sentence = _SENTENCES.get(kind)
-    if sentence is None:
-        return document.finding(where, f"{detail['msg']}, got {shown}")
-    return document.finding(where, sentence.format(got=shown, **context))
+    return sentence.format(got=got, **context) if sentence else f"{detail['msg']}, got {got}"
+
+
+def _shown(got: object) -> str:
+    return "keys" if isinstance(got, dict) else "a list" if isinstance(got, list) else repr(got)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ from smsflow.core.dialog import (
     Texts,
     Wait,
 )
-from smsflow.core.document import Document, Path, read_document, validate
+from smsflow.core.document import Document, Model, Path, mend, read_document
 from smsflow.core.durations import Duration, parse_duration
 from smsflow.core.errors import DialogError, Finding
 from smsflow.core.forms import (
@@ -58,15 +59,16 @@ def read_dialogs(files: Mapping[str, str]) -> tuple[Dialog, ...]:
     """Every dialog among `files`, by name. Raises: DialogError with everything that is wrong in any of them."""
     findings: list[Finding] = []
     dialogs: list[Dialog] = []
+    documents: dict[str, Document] = {}
     tops = sorted(name for name in files if "/" not in name and name != SHARED_TEXTS)
     if not tops:
         findings.append(Finding("dialogs", 1, 1, "", "no dialog here: expected at least one *.yaml"))
     for name in tops:
         try:
-            dialogs.append(read_dialog(files, name))
+            dialogs.append(_Reader(files, name, documents).dialog())
         except DialogError as error:
             findings += error.findings
-    findings += _across(dialogs)
+    findings += _across([documents[name] for name in tops], files)
     if findings:
         raise DialogError(tuple(set(findings)))
     return tuple(sorted(dialogs, key=lambda dialog: dialog.name))
@@ -74,7 +76,7 @@ def read_dialogs(files: Mapping[str, str]) -> tuple[Dialog, ...]:
 
 def read_dialog(files: Mapping[str, str], name: str) -> Dialog:
     """The dialog in file `name`. Raises: DialogError with everything that is wrong in it and in what it uses."""
-    return _Reader(files, name).dialog()
+    return _Reader(files, name, {}).dialog()
 
 
 def revision_of(sources: Mapping[str, str]) -> str:
@@ -83,34 +85,65 @@ def revision_of(sources: Mapping[str, str]) -> str:
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _across(dialogs: list[Dialog]) -> Iterator[Finding]:
-    """What is wrong between dialogs that are each right by themselves."""
-    names: dict[str, Dialog] = {}
-    for dialog in dialogs:
-        file = next(iter(dialog.sources))
-        if dialog.name in names:
-            other = next(iter(names[dialog.name].sources))
-            yield Finding(file, 1, 1, "dialog", f"{dialog.name} is the name of {other} already")
-        names[dialog.name] = dialog
-    starting = [dialog for dialog in dialogs if dialog.starts_at_birth]
-    for dialog in starting[1:]:
-        problem = f"only one dialog may start at a birth; {starting[0].name} does already"
-        yield Finding(next(iter(dialog.sources)), 1, 1, "starts", problem)
-    for dialog in dialogs:
-        file = next(iter(dialog.sources))
-        places = read_document(dialog.sources[file], file)
-        for path, begun in _begun(dialog):
-            if begun not in names:
-                yield places.finding(path, f"no dialog is called {begun}; known: {', '.join(names)}")
+# --- between dialogs --------------------------------------------------------------------------------
 
 
-def _begun(dialog: Dialog) -> Iterator[tuple[Path, str]]:
-    for state in dialog.states.values():
-        if isinstance(state, Wait):
-            for event, reaction in state.on.items():
-                yield from ((("states", state.name, "wait", event, "begin"), name) for name in reaction.begin)
-        elif isinstance(state, End):
-            yield from ((("states", state.name, "begin"), name) for name in state.begin)
+def _across(documents: list[Document], files: Mapping[str, str]) -> Iterator[Finding]:
+    """What is wrong between dialogs. A dialog that cannot be read is known all the same, by name."""
+    named = {document.file: _word(document, "dialog") for document in documents}
+    same_name = "{word} is the name of {others} too"
+    yield from _shared(documents, "dialog", same_name, {document.file: document.file for document in documents})
+    one_only = "only one dialog may start at a birth; {others} does too"
+    yield from _shared(documents, "starts", one_only, named)
+    own_digit = "the replies to {others} begin with {word} too; each dialog has a digit of its own"
+    yield from _shared(documents, "service", own_digit, named)
+    known = set(named.values()) | {
+        guess for file, name in named.items() if not name for guess in _guesses(file, files)
+    }
+    for document in documents:
+        for path, begun in _begun(document):
+            if begun not in known:
+                names = ", ".join(sorted({name for name in named.values() if name}))
+                yield document.finding(path, f"no dialog is called {begun}; known: {names}")
+
+
+def _shared(documents: list[Document], key: str, problem: str, named: Mapping[str, str]) -> Iterator[Finding]:
+    """A finding in each of the dialogs that have the same word behind `key`; `named` says how to call them."""
+    for document in documents:
+        word = _word(document, key)
+        same = [other.file for other in documents if other is not document and word and _word(other, key) == word]
+        if same:
+            others = ", ".join(named[file] or file for file in same)
+            yield document.finding((key,), problem.format(word=word, others=others))
+
+
+def _word(document: Document, key: str) -> str:
+    """What stands behind `key` at the top of a file, "" where that is no word."""
+    word = _mapping(document.data).get(key)
+    return word if isinstance(word, str) else ""
+
+
+def _guesses(file: str, files: Mapping[str, str]) -> Iterator[str]:
+    """What a dialog may be called in whose file the name cannot be read."""
+    yield file.removesuffix(".yaml")
+    found = re.search(r"^dialog:\s*[\"']?([\w-]+)", files[file], re.MULTILINE)
+    if found:
+        yield found[1]
+
+
+def _begun(document: Document) -> Iterator[tuple[Path, str]]:
+    for name, keys in _mapping(_mapping(document.data).get("states")).items():
+        path: Path = ("states", name)
+        yield from _listed(_mapping(keys).get("begin"), (*path, "begin"))
+        for event, reaction in _mapping(_mapping(keys).get("wait")).items():
+            yield from _listed(_mapping(reaction).get("begin"), (*path, "wait", event, "begin"))
+
+
+def _listed(names: Any, path: Path) -> Iterator[tuple[Path, str]]:  # noqa: ANN401 - may be anything
+    if isinstance(names, str):
+        yield path, names
+    elif isinstance(names, list):
+        yield from (((*path, index), name) for index, name in enumerate(names) if isinstance(name, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +155,38 @@ class _Raw:
 
 
 class _Reader:
-    """Reads one dialog; collects findings instead of stopping at the first."""
+    """Reads one dialog; collects findings instead of stopping at the first.
 
-    def __init__(self, files: Mapping[str, str], name: str) -> None:
+    What is broken is left out or stubbed, and remembered in `_broken`: nothing that follows from it is said again.
+    `documents` holds the files that were read before, and gets those that are read now.
+    """
+
+    def __init__(self, files: Mapping[str, str], name: str, documents: dict[str, Document]) -> None:
         self._files = files
-        self._name = name
-        self._document = read_document(files[name], name)
+        self._documents = documents
+        self._document = self._read(name)
         self._findings: list[Finding] = list(self._document.findings)
+        self._broken: set[tuple[str, Path]] = set()
         self._sources: dict[str, str] = {name: files[name]}
         self._languages: tuple[str, ...] = ()
-        self._default_silence: Silence | None = None
+        self._unwritten: frozenset[str] = frozenset()
+        self._default_silence = _SOME_SILENCE
         self._texts_by_name: dict[str, Texts] = {}
+        self._named_texts: set[str] | None = set()  # None: nobody knows, because a file with texts cannot be read
 
     def dialog(self) -> Dialog:
-        model, findings = validate(DialogForm, self._document)
-        self._findings += findings
+        if not self._document.is_readable:
+            raise DialogError(self._document.findings)
+        model = self._mend(DialogForm, self._document)
         states = self._raw_states()
         if model is None:
             raise DialogError(tuple(self._findings))
         self._languages = tuple(model.languages)
+        self._unwritten = self._find_other_languages()
+        self._name_texts(self._document)
         texts = self._shared_texts() | self._texts(model.texts, ("texts",), self._document)
         self._texts_by_name = texts
-        self._default_silence = self._silence(model.silence, ("silence",))
+        self._default_silence = self._silence(model.silence, ("silence",)) or _SOME_SILENCE
         lists = self._lists(states)
         built = self._states(states, lists, model.replies)
         dialog = Dialog(
@@ -155,7 +198,7 @@ class _Reader:
             scheme=model.replies,
             budget=self._budget(model.budget),
             starts_at_birth=model.starts == "birth",
-            begin=self._branches(model.begin, ("begin",), coded=None),
+            begin=self._branches(model.begin, ("begin",), coded=set()),
             states=built,
             texts=texts,
             ladder=tuple(model.not_understood),
@@ -169,8 +212,69 @@ class _Reader:
 
     # --- parts -------------------------------------------------------------------------------------
 
+    def _read(self, file: str) -> Document:
+        if file not in self._documents:
+            self._documents[file] = read_document(self._files[file], file)
+        return self._documents[file]
+
+    def _mend(self, form: type[Model], document: Document, path: Path = ()) -> Model | None:
+        """The part at `path` as `form`, without what is broken in it."""
+        mended = mend(form, document, path, stubs=_STUBS)
+        self._findings += mended.findings
+        self._broken |= {(document.file, broken) for broken in mended.broken}
+        return mended.model
+
+    def _is_intact(self, path: Path, document: Document | None = None) -> bool:
+        """Whether nothing is broken at `path`, above it, or below it."""
+        file = (document or self._document).file
+        return not any(
+            broken_file == file and (broken[: len(path)] == path or path[: len(broken)] == broken)
+            for broken_file, broken in self._broken
+        )
+
+    def _has_strange_key(self, path: Path) -> bool:
+        """Whether the state at `path` has a key that no state has: what seems to be missing may be misspelled."""
+        inside = (broken for _, broken in self._broken if broken[:-1] == path)
+        return any(broken[-1] not in _STATE_KEYS for broken in inside)
+
     def _find(self, path: Path, problem: str, document: Document | None = None) -> None:
-        self._findings.append((document or self._document).finding(path, problem))
+        """Remember what is wrong at `path`, unless something there, or above it, is broken anyway."""
+        document = document or self._document
+        above = (path[:length] for length in range(len(path) + 1))
+        if not any((document.file, part) in self._broken for part in above):
+            self._findings.append(document.finding(path, problem))
+
+    def _keys(self, name: str) -> dict[str, Any]:
+        """State `name` as it stands in the file."""
+        return _mapping(_mapping(_mapping(self._document.data).get("states")).get(name))
+
+    def _name_texts(self, document: Document) -> None:
+        """Remember what the texts of a file are called, whether or not they can be read."""
+        texts = _mapping(document.data).get("texts", {} if document is self._document else None)
+        if not document.is_readable or not isinstance(texts, dict):
+            self._named_texts = None
+        elif self._named_texts is not None:
+            self._named_texts |= texts.keys()
+
+    def _knows_text(self, name: str) -> bool:
+        return self._named_texts is None or name in self._named_texts
+
+    def _find_other_languages(self) -> frozenset[str]:
+        """Languages on which `languages` and what is written differ: one wrong word, not an error in every text."""
+        data = _mapping(self._document.data)
+        words = [data.get("title"), *_mapping(data.get("texts")).values()]
+        words += [_mapping(keys).get("text") for keys in _mapping(data.get("states")).values()]
+        written = {language for labels in words for language in _mapping(labels)}
+        unwritten = [language for language in self._languages if written and language not in written]
+        for language in unwritten:
+            path = ("languages", self._languages.index(language))
+            self._find(
+                path, f"nothing here is written in {language}; what is written: {', '.join(sorted(written))}"
+            )
+        unlisted = [x for x in _mapping(data.get("title")) if x not in self._languages]
+        if unlisted and self._is_intact(("title",)) and not unwritten:
+            self._find(("languages",), f"{', '.join(unlisted)} is missing: the title is written in it")
+        return frozenset((*unwritten, *unlisted))
 
     def _raw_states(self) -> list[_Raw]:
         """The states by themselves: they are judged even where the rest of the dialog cannot be read."""
@@ -179,17 +283,11 @@ class _Reader:
             if not isinstance(keys, dict):
                 continue  # the dialog's own schema has said so
             path: Path = ("states", name)
-            kinds: dict[str, type[AskForm | WaitForm | EndForm]] = {
-                "ask": AskForm,
-                "wait": WaitForm,
-                "end": EndForm,
-            }
-            kind = next((kinds[key] for key in kinds if key in keys), None)
+            kind = next((form for key, form in _STATE_FORMS.items() if key in keys), None)
             if kind is None:
                 self._find(path, "a state asks, waits or ends: expected one of the keys ask, wait, end")
                 continue
-            read, findings = validate(kind, self._document, path)
-            self._findings += findings
+            read = self._mend(kind, self._document, path)
             if read is not None:
                 raw.append(_Raw(name, read))
         return raw
@@ -203,30 +301,27 @@ class _Reader:
             match state.model:
                 case AskForm() as ask:
                     number = str(asks.index(state.name) + 1).zfill(width) if scheme is Scheme.FIXED else ""
-                    built = self._ask(state.name, ask, path, lists, number)
-                    if built:
-                        states[state.name] = built
+                    states[state.name] = self._ask(state.name, ask, path, lists, number)
                 case WaitForm() as wait:
                     states[state.name] = self._wait(state.name, wait, path)
                 case EndForm() as end:
                     states[state.name] = End(state.name, end.end, end.say, _names(end.begin))
         return states
 
-    def _ask(self, name: str, ask: AskForm, path: Path, lists: Mapping[str, OptionList], number: str) -> Ask | None:
-        options = self._options(name, ask, path, lists)
-        silence = self._silence(ask.silence, (*path, "silence")) if ask.silence else self._default_silence
-        if silence is None:
-            return None
-        coded = {option.code for group in options.groups.values() for option in group} if options else set()
+    def _ask(self, name: str, ask: AskForm, path: Path, lists: Mapping[str, OptionList], number: str) -> Ask:
+        options = self._options(name, ask, path, lists) if self._is_intact((*path, "ask")) else None
+        silence = self._silence(ask.silence, (*path, "silence")) if ask.silence else None
         return Ask(
             name=name,
             kind=_KINDS[ask.ask],
             text=self._question_text(ask, path),
             save=ask.save or name,
             then=self._branches(
-                _yes_no(ask.then) if ask.ask == "confirm" else ask.then, (*path, "then"), coded=coded
+                _yes_no(ask.then) if ask.ask == "confirm" else ask.then,
+                (*path, "then"),
+                coded=self._codes(ask, path, options),
             ),
-            silence=silence,
+            silence=silence or self._default_silence,
             options=options,
             of=ask.of or "",
             other=ask.other or "",
@@ -236,6 +331,19 @@ class _Reader:
             length=self._length(ask, path),
             number=number,
         )
+
+    def _codes(self, ask: AskForm, path: Path, options: OptionList | None) -> set[str] | None:
+        """The codes of a question; None when nobody knows, because something that decides it is broken."""
+        decides = [(*path, key) for key in ("ask", "choices", "list")]
+        if not all(self._is_intact(part) for part in decides) or (ask.list and not self._is_list_right(ask.list)):
+            return None
+        if options is None:
+            return None if ask.ask in ("language", "choice") else set()
+        return {option.code for group in options.groups.values() for option in group}
+
+    def _is_list_right(self, name: str) -> bool:
+        document = self._documents.get(f"{_LISTS}{name}.yaml")
+        return document is not None and document.is_readable and self._is_intact((), document)
 
     def _options(self, name: str, ask: AskForm, path: Path, lists: Mapping[str, OptionList]) -> OptionList | None:
         allowed = {
@@ -250,11 +358,14 @@ class _Reader:
             return OptionList("confirm", {"": _YES_NO})
         if ask.ask not in ("language", "choice"):
             return None
-        if (ask.choices is None) == (ask.list is None):
+        keys = self._keys(name)
+        if "choices" not in keys and "list" not in keys and self._has_strange_key(path):
+            return None  # one of them, misspelled
+        if ("choices" in keys) == ("list" in keys):
             self._find(path, f"`ask: {ask.ask}` needs `choices`" + (" or `list`" * (ask.ask == "choice")))
             return None
         if ask.list is not None:
-            if ask.of and not ask.other:
+            if ask.of and "other" not in keys:
                 self._find((*path, "of"), "needs `other`: the state for those who have no such list")
             return lists.get(ask.list)
         return OptionList(name, {"": self._choices(ask, path)})
@@ -265,8 +376,9 @@ class _Reader:
             where = (*path, "choices", code)
             if ask.ask == "language":
                 if not isinstance(words, str) or words not in self._languages:
-                    self._find(where, f"expected a language of this dialog: {', '.join(self._languages)}")
-                    continue
+                    if self._is_intact(("languages",)) and not self._unwritten:
+                        self._find(where, f"expected a language of this dialog: {', '.join(self._languages)}")
+                    words = str(words)
                 options.append(Option(code, dict.fromkeys(self._languages, _OWN_NAMES.get(words, words)), words))
             elif isinstance(words, str):
                 options.append(Option(code, dict.fromkeys(self._languages, words)))
@@ -281,15 +393,15 @@ class _Reader:
         return tuple(options)
 
     def _wait(self, name: str, wait: WaitForm, path: Path) -> Wait:
-        if not wait.wait:
+        if not wait.wait and self._is_intact((*path, "wait")):
             self._find((*path, "wait"), "must name at least one event")
-        if wait.content and not wait.send:
+        if wait.content and "send" not in self._keys(name) and not self._has_strange_key(path):
             self._find((*path, "with"), "`with` says what is sent; `send` is missing")
         reactions = {
             event: Reaction(reaction.say, _names(reaction.begin), reaction.then)
             for event, reaction in wait.wait.items()
         }
-        if not any(reaction.then for reaction in reactions.values()):
+        if self._is_intact((*path, "wait")) and not any(reaction.then for reaction in reactions.values()):
             self._find((*path, "wait"), "no event leads on: at least one needs `then`")
         late = self._parsed(wait.late, (*path, "late"), parse_duration) if wait.late else None
         return Wait(name, reactions, wait.send or "", tuple(wait.content), late, wait.say)
@@ -334,50 +446,57 @@ class _Reader:
     # --- where each answer leads -------------------------------------------------------------------
 
     def _branches(self, then: Then, path: Path, *, coded: set[str] | None) -> tuple[Branch, ...]:
-        """The ways on. `coded` holds the codes that the question has; None where there are none."""
+        """The ways on. `coded` holds the codes that the question has; None when nobody knows."""
         if isinstance(then, str):
             return (Branch(then),)
-        branches = [self._branch(case, to, (*path, case), coded or set()) for case, to in then.items()]
+        branches = [self._branch(case, to, (*path, case), coded) for case, to in then.items()]
         known = [branch for branch in branches if branch]
+        if coded is None or not self._is_intact(path):
+            return tuple(sorted(known, key=_precedence))
         missing = sorted((coded or {""}) - {branch.code for branch in known if branch.code})
         if "otherwise" not in then and missing:
             problem = f"no way on for {', '.join(missing)}" if coded else "no way on when no rule holds"
             self._find(path, f"{problem}; add it, or `otherwise`")
         return tuple(sorted(known, key=_precedence))
 
-    def _branch(self, case: str, to: str, path: Path, coded: set[str]) -> Branch | None:
+    def _branch(self, case: str, to: str, path: Path, coded: set[str] | None) -> Branch | None:
         if case == "otherwise":
             return Branch(to)
-        if case in coded:
+        if case in coded if coded is not None else re.fullmatch(r"\d+|yes|no", case):
             return Branch(to, code=case)
         if case in ("account known", "address known", "language known"):
             return Branch(to, rule=Rule(case))
         name, _, number = case.rpartition(" ")
         if name == "birth_order at least" and number.isdigit():
             return Branch(to, rule=Rule(name, int(number)))
-        offered = ", ".join(sorted(coded)) or "none"
+        offered = ", ".join(sorted(coded or ())) or "none"
         self._find(path, f"expected a code ({offered}), a rule (account known …) or otherwise")
         return None
 
     def _find_unknown_names(self, dialog: Dialog, model: DialogForm) -> None:
-        """Every state and text that is named but not there."""
+        """Every state and text that is named but not there. What is there but broken is not missing."""
+        states = _mapping(self._document.data).get("states")
         for path, name in _named_states(model):
-            if name not in model.states:
+            if isinstance(states, dict) and name not in states:
                 self._find(path, f"no state is called {name}")
-        for path, name in _named_texts(model, dialog):
-            if name not in dialog.texts:
+        for path, name in _named_texts(dialog):
+            if not self._knows_text(name):
                 self._find(path, f"no text is called {name}")
-        for name in REQUIRED_TEXTS:
-            if name not in dialog.texts:
-                self._find(("texts",), f"no text is called {name} ({REQUIRED_TEXTS[name]})")
+        kinds = {str(_mapping(keys).get("ask")) for keys in _mapping(states).values()}
+        for name, purpose in REQUIRED_TEXTS.items():
+            asked = _HINTS.get(name)
+            if (asked is None or asked in kinds) and not self._knows_text(name):
+                self._find(("texts",), f"no text is called {name} ({purpose})")
 
     # --- words -------------------------------------------------------------------------------------
 
     def _text(self, words: Words, path: Path, document: Document) -> Texts:
-        by_language = dict.fromkeys(self._languages, words) if isinstance(words, str) else words
+        by_language = dict.fromkeys(self._languages or ("",), words) if isinstance(words, str) else words
         self._find_missing_languages(by_language, path, document)
         templates: dict[str, Template] = {}
         for language, text in by_language.items():
+            if document is not self._document and language not in self._languages:
+                continue  # shared, and for a dialog that has this language
             try:
                 templates[language] = parse_template(" ".join(text.split()))
             except ValueError as error:
@@ -387,32 +506,46 @@ class _Reader:
 
     def _question_text(self, ask: AskForm, path: Path) -> Texts:
         """The question's own `text`, or the one among the texts that `say` names."""
-        if (ask.text is None) == (ask.say is None):
+        keys = self._keys(str(path[-1]))
+        if "text" not in keys and "say" not in keys and self._has_strange_key(path):
+            return {}  # one of them, misspelled
+        if ("text" in keys) == ("say" in keys):
             self._find(path, "a question has its own `text`, or `say` names one of the texts: expected one of them")
             return {}
         if ask.text is not None:
             return self._text(ask.text, (*path, "text"), self._document)
-        known = self._texts_by_name.get(ask.say or "")
-        if known is None:
+        if not self._knows_text(ask.say or ""):
             self._find((*path, "say"), f"no text is called {ask.say}")
-        return known or {}
+        return self._texts_by_name.get(ask.say or "", {})
 
     def _texts(self, texts: Mapping[str, Words], path: Path, document: Document) -> dict[str, Texts]:
         return {name: self._text(words, (*path, name), document) for name, words in texts.items()}
 
     def _find_missing_languages(self, labels: Mapping[str, str], path: Path, document: Document) -> None:
-        for language in self._languages:
-            if language not in labels:
-                self._find(path, f"{language} is missing", document)
-        for language in labels:
-            if language not in self._languages:
-                self._find((*path, language), f"{language} is not among the languages of this dialog", document)
+        """A text must stand in each language. A file that dialogs share may be written in more of them."""
+        if not self._is_intact(path, document) or not self._is_intact(("languages",)):
+            return
+        missing = [x for x in self._languages if x not in labels and x not in self._unwritten]
+        others = [x for x in labels if x not in self._languages]
+        if document is not self._document or self._unwritten or (set(labels) == {""}):
+            others = []
+        if others:
+            lacking = f"; {', '.join(missing)} is missing" if missing else ""
+            for language in others:
+                problem = f"{language} is not among the languages of this dialog{lacking}"
+                self._find((*path, language), problem, document)
+            return
+        for language in missing:
+            self._find(path, f"{language} is missing", document)
 
     def _shared_texts(self) -> dict[str, Texts]:
         document = self._used(SHARED_TEXTS)
-        model, findings = validate(SharedTextsForm, document) if document else (None, [])
-        self._findings += findings
-        return self._texts(model.texts, ("texts",), document) if model and document else {}
+        if document is None:
+            self._named_texts = None
+            return {}
+        self._name_texts(document)
+        model = self._mend(SharedTextsForm, document)
+        return self._texts(model.texts, ("texts",), document) if model else {}
 
     # --- lists -------------------------------------------------------------------------------------
 
@@ -423,23 +556,26 @@ class _Reader:
             if name is None or name in lists:
                 continue
             document = self._used(f"{_LISTS}{name}.yaml", ("states", state.name, "list"))
-            model, findings = validate(ListForm, document) if document else (None, [])
-            self._findings += findings
+            model = self._mend(ListForm, document) if document else None
             if model and document:
+                if model.name != name:
+                    self._find(("list",), f"expected {name}, as the file is called, got {model.name}", document)
                 lists[name] = OptionList(name, self._groups(model, document))
         return lists
 
     def _used(self, file: str, path: Path = ()) -> Document | None:
         if file not in self._files:
-            self._find(path, f"there is no file {file}")
+            which = ": the texts that every dialog needs, shared by all of the folder" * (file == SHARED_TEXTS)
+            self._find(path, f"there is no file {file}{which}")
             return None
         self._sources[file] = self._files[file]
-        document = read_document(self._files[file], file)
+        document = self._read(file)
         self._findings += document.findings
-        return document
+        return document if document.is_readable else None
 
     def _groups(self, model: ListForm, document: Document) -> dict[str, tuple[Option, ...]]:
-        if (model.options is None) == (model.groups is None):
+        keys = _mapping(document.data)
+        if ("options" in keys) == ("groups" in keys):
             self._find((), "a list has either `options` or `groups`", document)
             return {}
         if isinstance(model.options, dict):
@@ -480,6 +616,26 @@ _KINDS = {
     "text": Kind.TEXT,
     "digits": Kind.DIGITS,
 }
+_HINTS = {"hint_name": "name", "hint_iban": "iban", "hint_digits": "digits"}  # needed where such a question stands
+_STATE_KEYS = {field.alias or name for form in _STATE_FORMS.values() for name, field in form.model_fields.items()}
+_SOME_SILENCE = Silence((), Duration(1), "")
+_STUBS: Mapping[str, Any] = {
+    "dialog": "unnamed",
+    "title": {},
+    "service": "0",
+    "languages": ["kk"],
+    "silence": {"give up": "1h", "then": ""},
+    "begin": "",
+    "states": {},
+    "give up": "1h",
+    "then": "",
+    "ask": "text",
+    "wait": {},
+    "end": "unnamed",
+    "texts": {},
+    "list": "unnamed",
+}
+"""A value for each key that must not be missing: what is read with one never leaves this module."""
 _OWN_NAMES = {"kk": "Қазақша", "ru": "Русский", "en": "English"}
 _YES_NO = (
     Option("1", {"kk": "иә", "ru": "да", "en": "yes"}, "yes"),
@@ -513,7 +669,7 @@ def _ways(then: Then, path: Path) -> Iterator[tuple[Path, str]]:
     if isinstance(then, str):
         yield path, then
     else:
-        yield from (((*path, case), to) for case, to in then.items())
+        yield from (((*path, case), to) for case, to in then.items() if isinstance(to, str))
 
 
 def _named_states(model: DialogForm) -> Iterator[tuple[Path, str]]:
@@ -532,9 +688,9 @@ def _named_states(model: DialogForm) -> Iterator[tuple[Path, str]]:
                 yield (*path, "wait", event, "then"), reaction["then"]
 
 
-def _named_texts(model: DialogForm, dialog: Dialog) -> Iterator[tuple[Path, str]]:
-    for name in model.states:
-        state, path = dialog.states.get(name), ("states", name)
+def _named_texts(dialog: Dialog) -> Iterator[tuple[Path, str]]:
+    for name, state in dialog.states.items():
+        path = ("states", name)
         if isinstance(state, Wait | End) and state.say:
             yield (*path, "say"), state.say
         if isinstance(state, Wait):

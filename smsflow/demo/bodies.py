@@ -1,6 +1,7 @@
 """The stand-in bodies of the demo, over real HTTP: a registry, an akimat, the labour ministry.
 
 Each takes an application with 202, thinks, and says what became of it with `POST /v1/cases/{case}/events`.
+A body knows its own offices and towns, and from its registers in which language a mother reads.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from datetime import datetime
 from typing import Any
 
 import httpx2
+import yaml
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from smsflow.demo.cast import child_iin
+from smsflow.library import shipped_dialogs
 from smsflow.server import Server
 
 __all__ = ["KINDS", "Bodies"]
@@ -22,17 +25,25 @@ __all__ = ["KINDS", "Bodies"]
 KINDS = ("registration", "kindergarten", "allowance")
 """The kinds of applications that a birth leads to; each body takes one."""
 
+_CENTRE = {"kk": "ХҚО", "ru": "ЦОН", "en": "Service centre"}
 _FIRST_NUMBER = 104_512
 _AMOUNT, _AMOUNT_OF_FOURTH = 164_350, 272_475  # tenge, 2026 (domain.md §2)
 
 
 class Bodies:
-    """Three bodies behind one port; `now` is the demo's time, `pause_s` how long each thinks before it speaks."""
+    """Three bodies behind one port; `now` is the demo's time, `pause_s` how long each thinks before it speaks.
 
-    def __init__(self, now: Callable[[], datetime], pause_s: float, token: str) -> None:
+    `languages` is the language of the mother by birth_id; whom it does not hold reads Kazakh.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime], pause_s: float, token: str, languages: Mapping[str, str]
+    ) -> None:
         self._now = now
         self._pause_s = pause_s
         self._token = token
+        self._languages = languages
+        self._names = _read_names("offices") | _read_names("localities")
         self._api: httpx2.AsyncClient
         self._seen: set[str] = set()
         self._work: set[asyncio.Task[None]] = set()
@@ -92,14 +103,28 @@ class Bodies:
 
     def _events(self, kind: str, data: Mapping[str, str], number: int) -> tuple[tuple[str, dict[str, Any]], ...]:
         if kind == "registration":
-            place = f"ХҚО/ЦОН {data.get('office_text') or data['office']}"
+            place = f"{_CENTRE[self._language(data)]} {self._name(data, 'office')}"
             return (
                 ("accepted", {"number": str(_FIRST_NUMBER + number)}),
                 ("registered", {"place": place, "child_iin": child_iin(number)}),
             )
         if kind == "kindergarten":
-            locality = data.get("settlement_text") or data["settlement"]
+            locality = self._name(data, "settlement")
             today = self._now().date().isoformat()
             return (("queued", {"number": str(1800 + number), "locality": locality, "date": today}),)
         fourth = int(data["birth_order"]) > 3
         return (("granted", {"amount": _AMOUNT_OF_FOURTH if fourth else _AMOUNT}),)
+
+    def _language(self, data: Mapping[str, str]) -> str:
+        return self._languages.get(data["birth_id"], "kk")
+
+    def _name(self, data: Mapping[str, str], answer: str) -> str:
+        """The place that she chose, as it is called in her language; what she typed stays as it is."""
+        names = self._names.get(data.get(f"{answer}_id", ""), {})
+        return names.get(self._language(data)) or data.get(f"{answer}_text") or data[answer]
+
+
+def _read_names(name: str) -> dict[str, dict[str, str]]:
+    """KATO code → language → name, of a list that comes with smsflow."""
+    shown = yaml.safe_load((shipped_dialogs() / "lists" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return {option["id"]: option for group in shown["groups"].values() for option in group}

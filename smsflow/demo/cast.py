@@ -5,38 +5,46 @@ IINs are those of people born in 1895 or 2099, with right check digits (domain.m
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smsflow.core.errors import ConfigError, Finding
 from smsflow.core.identity import IdentityError, parse_iin, parse_msisdn
 from smsflow.demo.mothers import Habit, Persona
+from smsflow.importing import UnreadableFile, read_rows
 
-__all__ = ["COLUMNS", "Cast", "child_iin", "read_births", "six_mothers"]
+__all__ = ["Cast", "child_iin", "read_births", "six_mothers"]
 
 Json = dict[str, Any]
 
-COLUMNS = (
-    "birth_id", "mother_iin", "msisdn", "born_at", "sex", "alive", "birth_order", "account", "address_kato",
-)  # fmt: skip
-"""The columns of a file of births: the fields of `POST /v1/births`."""
-
-_NEEDED = ("birth_id", "mother_iin", "born_at", "sex", "alive", "birth_order")
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_LANGUAGES = ("kk", "ru", "en")
 _ACCOUNTS = ("KZ86125KZT5004100100", "KZ14722C000000000002")
 _NAMES = ("Ахметов Нұрлан Ерболұлы", "Ким Анна", "Сейітқызы Айару", "Иванов Тимур Олегович", "Оспан Әлия")
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The mothers, the births that are handed in, and (for the base of mobile citizens) whose number is whose."""
+    """The mothers, the births that are handed in, and (for the base of mobile citizens) whose number is whose.
+
+    Births of a file have the file's name and the line of each.
+    """
 
     personas: tuple[Persona, ...]
     births: tuple[Json, ...]
     citizens: tuple[Json, ...] = field(default=())
+    file: Path | None = None
+    lines: tuple[int, ...] = ()
+
+    @property
+    def languages(self) -> dict[str, str]:
+        """birth_id → the language in which the mother reads."""
+        of_phone = {persona.msisdn: _LANGUAGES[persona.language] for persona in self.personas}
+        of_citizen = {citizen["iin"]: of_phone.get(citizen["msisdn"], "") for citizen in self.citizens}
+        found = (
+            (birth, of_phone.get(_msisdn(birth)) or of_citizen.get(birth["mother_iin"])) for birth in self.births
+        )
+        return {birth["birth_id"]: language for birth, language in found if language}
 
 
 def six_mothers(born_at: str) -> Cast:
@@ -121,72 +129,52 @@ def _with_check_digit(*stems: str) -> str:
 
 
 def read_births(path: Path) -> Cast:
-    """The births of a CSV file, and for each number in it a mother who answers sensibly, language by turn.
+    """The births of a file, and for each number in it a mother who answers sensibly, language by turn.
 
-    Raises: ConfigError with every row that is not a birth.
+    Raises: UnreadableFile with every line that cannot be a birth; the rest is the API's to judge.
     """
+    rows = read_rows(path, "births")
+    births = [row.value for row in rows if isinstance(row.value, dict)]
+    if not births:
+        raise UnreadableFile(f"{path}:1: holds no birth")
+    problems = [f"{path}:{row.line}: {problem}" for row in rows for problem in _wrong_in(row.value)]
+    if problems:
+        raise UnreadableFile(*problems)
+    return Cast(tuple(_personas(births)), tuple(births), file=path, lines=tuple(row.line for row in rows))
+
+
+def _wrong_in(birth: object) -> Iterator[str]:
+    """What keeps a row from being played at all."""
+    if not isinstance(birth, dict):
+        yield "expected an object"
+        return
+    for name, form, words in _NEEDED:
+        if not isinstance(birth.get(name), form):
+            yield f"{name}: expected {words}, got {birth.get(name, '')!r}"
+
+
+_NEEDED = (
+    ("birth_id", str, "a text"),
+    ("mother_iin", str, "twelve digits"),
+    ("alive", bool, "true or false"),
+    ("birth_order", int, "a number"),
+)
+
+
+def _msisdn(birth: Json) -> str:
+    """Her number as a message centre writes it, "" for none, or one that the API will reject."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError((Finding(str(path), 1, 1, "", f"cannot be read: {reason}"),)) from error
-    reader = csv.DictReader(text.splitlines(), strict=True)
-    findings = list(_wrong_columns(str(path), reader.fieldnames or ()))
-    births: list[Json] = []
-    for row in () if findings else reader:
-        birth, wrong = _read_birth(str(path), reader.line_num, row)
-        births.append(birth)
-        findings += wrong
-    if not births and not findings:
-        findings.append(Finding(str(path), 2, 1, "", "holds no birth"))
-    if findings:
-        raise ConfigError(tuple(findings))
-    return Cast(tuple(_personas(births)), tuple(births))
+        return parse_msisdn(str(birth.get("msisdn") or ""))
+    except IdentityError:
+        return ""
 
 
-def _wrong_columns(file: str, columns: Sequence[str]) -> Iterator[Finding]:
-    known = ", ".join(COLUMNS)
-    for index, column in enumerate(columns, start=1):
-        if column not in COLUMNS:
-            yield Finding(file, 1, index, "", f"column {column!r} is not known; expected some of {known}")
-    for column in _NEEDED:
-        if column not in columns:
-            yield Finding(file, 1, 1, "", f"column {column} is missing; expected {', '.join(_NEEDED)} at least")
-
-
-def _read_birth(file: str, line: int, row: Mapping[str, Any]) -> tuple[Json, list[Finding]]:
-    """The row as JSON. Only what JSON cannot carry is looked at here; the rest is the API's to judge."""
-    birth: Json = {}
-    findings: list[Finding] = []
-    for place, column in enumerate(row, start=1):
-        if column is None:
-            findings.append(Finding(file, line, place, "", "more fields than there are columns"))
-            continue
-        value = (row[column] or "").strip()
-        try:
-            birth[column] = _CONVERT.get(column, str)(value)
-        except (KeyError, ValueError):
-            findings.append(Finding(file, line, place, column, f"expected {_EXPECTED[column]}, got {value!r}"))
-    return {column: value for column, value in birth.items() if value != ""}, findings
-
-
-def _read_boolean(value: str) -> bool:
-    return _BOOLEANS[value.lower()]
-
-
-_CONVERT: Mapping[str, Callable[[str], object]] = {"alive": _read_boolean, "birth_order": int}
-_EXPECTED = {"alive": "true or false", "birth_order": "a number"}
-
-
-def _personas(births: list[Json]) -> Iterator[Persona]:
+def _personas(births: Sequence[Json]) -> Iterator[Persona]:
     """One mother for each number, in the order of the file."""
     children: dict[str, int] = {}
     for birth in births:
-        try:
-            msisdn = parse_msisdn(birth.get("msisdn", ""))
-        except IdentityError:
-            continue  # no phone, or one that the API will reject
-        children[msisdn] = children.get(msisdn, 0) + 1
+        if msisdn := _msisdn(birth):
+            children[msisdn] = children.get(msisdn, 0) + 1
     for index, (msisdn, count) in enumerate(children.items()):
         names = tuple(_NAMES[(index + child) % len(_NAMES)] for child in range(count))
         yield Persona(msisdn, msisdn, index % 3, names, (index % 3, index % 2), _ACCOUNTS[1])

@@ -25,6 +25,7 @@ from smsflow.demo.mothers import Mother, Persona, address_in
 from smsflow.demo.outcome import Outcome, judge
 from smsflow.demo.screen import Screen, choose_screen
 from smsflow.demo.world import NUMBER, World, open_world
+from smsflow.importing import problems_of
 from smsflow.smpp.smsc import Text
 from smsflow.terminal import ending_on_signals, say, say_wrapped
 
@@ -49,7 +50,7 @@ _NEXT = (
 
 
 async def run_demo(console: Console, *, births: Path | None, keep: bool) -> int:
-    """Play the demo; the exit code. Raises: ConfigError for a file of births, StoreError, DialogError, OSError."""
+    """Play the demo; the exit code. Raises: UnreadableFile of births, StoreError, DialogError, OSError."""
     began = perf_counter()
     clock = Clock(_ZONE, speed=_SPEED)
     born_at = (clock.now() - timedelta(hours=9)).replace(microsecond=0).isoformat()
@@ -59,7 +60,7 @@ async def run_demo(console: Console, *, births: Path | None, keep: bool) -> int:
         ending = stack.enter_context(ending_on_signals())
         _introduce(console, cast)
         stage = _Stage(console, clock, cast.personas)
-        world = await stack.enter_async_context(open_world(folder, clock, _ZONE, stage.take))
+        world = await stack.enter_async_context(open_world(folder, clock, _ZONE, stage.take, cast.languages))
         outcome = await _until(ending, stage.play(world, cast))
         if outcome is None:
             say(console, "Stopped before the end.", "yellow")
@@ -67,7 +68,7 @@ async def run_demo(console: Console, *, births: Path | None, keep: bool) -> int:
         _summarise(console, outcome, perf_counter() - began)
         if keep:
             clock.run_at(1.0)
-            await _keep(console, world, stage, ending)
+            await _keep(console, world, stage, ending, clock.now().replace(microsecond=0).isoformat())
         else:
             _suggest(console)
     return 1 if outcome.failures else 0
@@ -137,14 +138,14 @@ class _Stage:
         tasks += (asyncio.create_task(self._answer(world, role)) for role in self._roles.values())
         try:
             rejected = await _hand_in(world, cast)
-            taken = [birth for birth in cast.births if birth["birth_id"] not in rejected]
+            taken = [birth for index, birth in enumerate(cast.births) if index not in rejected]
             cases = await self._follow(world, [birth["birth_id"] for birth in taken])
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
             self._screen.finish()
-        troubles = [f"birth {birth_id}: not taken, {why}" for birth_id, why in rejected.items()]
+        troubles = [trouble for found in rejected.values() for trouble in found]
         troubles += world.bodies.troubles
         troubles += _troubles_in(world.log)
         return judge(taken, cases, world.bodies.taken, self._waits_s, troubles)
@@ -188,17 +189,18 @@ def _is_over(cases: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-async def _hand_in(world: World, cast: Cast) -> dict[str, str]:
-    """Tell the daemon whose number is whose, and hand in the births; birth_id → why, of those not taken."""
-    rejected: dict[str, str] = {}
+async def _hand_in(world: World, cast: Cast) -> dict[int, list[str]]:
+    """Tell the daemon whose number is whose, and hand in the births; those not taken by place, each with why."""
+    rejected: dict[int, list[str]] = {}
     if cast.citizens:
         await world.call("POST", "/v1/citizens", "ministry", json=list(cast.citizens))
     for start in range(0, len(cast.births), _BATCH):
         batch = cast.births[start : start + _BATCH]
         report = await world.call("POST", "/v1/births", "ministry", json=list(batch))
         for item in report["rejected"]:
-            where = f"{item['field']}: " if item["field"] else ""
-            rejected[batch[item["index"] - start]["birth_id"]] = f"{where}{item['detail'] or item['error']}"
+            index = start + item["index"]
+            place = f"{cast.file}:{cast.lines[index]}" if cast.file else f"birth {item['birth_id']}"
+            rejected[index] = list(problems_of(place, item))
     return rejected
 
 
@@ -207,8 +209,9 @@ async def _hand_in(world: World, cast: Cast) -> dict[str, str]:
 
 def _introduce(console: Console, cast: Cast) -> None:
     births, mothers = len(cast.births), len(cast.personas)
-    say(console, f"{births} births, {mothers} mothers, six hours a second: real SMPP, HTTP and SQLite.", "bold")
-    say(console, "→ a text to her, ← her reply\n", "dim")
+    who = f"{_count(births, 'birth')}, {_count(mothers, 'mother')}"
+    say(console, f"{who}, six hours a second: real SMPP, HTTP and SQLite.", "bold")
+    say(console, "→ a text to her, ← her reply; quiet hours are off: texts go out at night too\n", "dim")
 
 
 def _summarise(console: Console, outcome: Outcome, took_s: float) -> None:
@@ -217,20 +220,27 @@ def _summarise(console: Console, outcome: Outcome, took_s: float) -> None:
         say(console, line)
     say(console, "")
     replies = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(outcome.replies.items()))
-    say(console, f"texts    {outcome.texts} ({outcome.segments} segments)")
-    say(console, f"replies  {sum(outcome.replies.values())}: {replies}")
+    say(console, f"texts    {outcome.texts} ({_count(outcome.segments, 'segment')})")
+    say(console, f"replies  {sum(outcome.replies.values())}{': ' if replies else ''}{replies}")
     if outcome.waits_ms:
         p50, p99 = outcome.waits_ms
-        measured = f"{outcome.waits}, at the message centre"
-        say(console, f"reply → next question  p50 {p50:.1f} ms, p99 {p99:.1f} ms ({measured})")
+        say(console, f"reply → next question  p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+        measured = _count(outcome.waits, "reply", "replies")
+        say(console, f"  ({measured}, timed at the message centre until her next text came)", "dim")
     say(console, "")
     if outcome.failures:
         for failure in outcome.failures:
             say(console, failure, "red")
         say(console, f"{len(outcome.failures)} went wrong, in {took_s:.1f} s.", "bold red")
     else:
-        ended = f"{outcome.cases} conversations about {outcome.births} births ended as they should"
+        about = f"{_count(outcome.cases, 'conversation')} about {_count(outcome.births, 'birth')}"
+        ended = f"{about} ended as {'it' if outcome.cases == 1 else 'they'} should"
         say(console, f"{ended}, in {took_s:.1f} s.", "bold green")
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    """`1 birth`, `2 births`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _table(outcome: Outcome) -> list[str]:
@@ -252,7 +262,7 @@ def _suggest(console: Console) -> None:
         say(console, f"  {command:{width}}  {words}")
 
 
-async def _keep(console: Console, world: World, stage: _Stage, ending: asyncio.Event) -> None:
+async def _keep(console: Console, world: World, stage: _Stage, ending: asyncio.Event, born_at: str) -> None:
     """Leave everything running until `ending`; phones are lines in the terminal."""
     handsets = Handsets(lambda words, style: say_wrapped(console, words, style), NUMBER)
     handsets.centre = world.centre
@@ -260,7 +270,7 @@ async def _keep(console: Console, world: World, stage: _Stage, ending: asyncio.E
     url, tokens = world.api_url, world.tokens
     birth = (
         '{"birth_id": "mine-1", "mother_iin": "950101200109", "msisdn": "77011234567",'
-        ' "born_at": "2026-11-20T09:00:00+05:00", "sex": "female", "alive": true, "birth_order": 1,'
+        f' "born_at": "{born_at}", "sex": "female", "alive": true, "birth_order": 1,'
         ' "account": "KZ86125KZT5004100100", "address_kato": "751110000"}'
     )
     say(console, "\nEverything is still running, at the world's own speed, until Ctrl-C:", "bold")

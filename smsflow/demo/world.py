@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +61,11 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, clock: Clock, zone: ZoneInfo, take: Callable[[Text], None]
+    folder: Path, clock: Clock, zone: ZoneInfo, take: Callable[[Text], None], languages: Mapping[str, str]
 ) -> AsyncIterator[World]:
     """Start everything, and stop it in reverse. `take` gets every text that reaches a phone.
+
+    `languages`: in which the mother of each birth reads, for the bodies.
 
     Raises: StoreError, DialogError, OSError.
     """
@@ -74,7 +76,7 @@ async def open_world(
         centre = MessageCentre(take, credentials={"smsflow": tokens["smsc"][:8]})
         centre_port = await centre.start(_HOST)
         stack.push_async_callback(centre.stop)
-        bodies = Bodies(clock.now, _BODY_THINKS_S, tokens["gateway"])
+        bodies = Bodies(clock.now, _BODY_THINKS_S, tokens["gateway"], languages)
         await bodies.start()
         daemon = Daemon(_settings(folder, zone, centre_port, bodies, tokens), clock)
         await daemon.start()

@@ -67,11 +67,11 @@ def test_a_finding_without_a_place_of_its_own_stands_at_the_nearest_above():
     [
         ("", "x.yaml:1:1: the file is empty"),
         ("a: 1\nb: 2\na: 3\n", "x.yaml:3:1: a: repeated: it stands on line 1 already"),
-        ("a: &x 1\nb: *x\n", "x.yaml:1:4: b: aliases (*name) are not allowed; write it out"),
+        ("a: &x 1\nb: *x\n", "x.yaml:1:4: anchors (&name) and aliases (*name) are not allowed; write it out"),
         ("a: !tag 1\n", "x.yaml:1:4: a: tags (!tag) are not allowed"),
         ("? [a]\n: b\n", "x.yaml:1:3: a key must be a word or a number"),
         ("a: {b\nc: d", "x.yaml:"),
-        ("a: \x00", "x.yaml:1:1: not YAML: "),
+        ("a: \x00", "x.yaml:1:4: a character that cannot be seen (U+0000); delete it"),
         ("[" * 5000, "x.yaml:"),
     ],
     ids=["empty", "repeated", "alias", "tag", "key", "not yaml", "control", "deep"],
@@ -81,6 +81,34 @@ def test_what_the_text_does_wrong_is_a_finding(text, shown):
     findings = _shown(read_document(text, "x.yaml").findings)
 
     assert any(finding.startswith(shown) for finding in findings), findings
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a:\n\tb: 2\n", "x.yaml:2:1: a tab; use blanks"),
+        ("a: 1\n\tb: 2\n", "x.yaml:2:1: a tab; use blanks"),
+        ("a: Иван: да\n", "x.yaml:1:8: a colon within a text: put the text in quotes"),
+        ("a: b\n  c: d\n", "x.yaml:2:4: this key does not fit here"),
+        ('a: "abc\nb: 2\n', "x.yaml:1:4: a quote is missing: the text that begins here has no end"),
+        (
+            "a: {kk: x, ru: y: z}\n",
+            "x.yaml:1:17: expected a comma or } (for the { of line 1); put a text with a colon",
+        ),
+        ("a: {reply} x\n", "x.yaml:1:12: the text ended before this; put the whole text in quotes"),
+        ("a:\n  b: 1\n c: 2\n", "x.yaml:3:2: this line is not indented like those above"),
+        ("a: @b\n", "x.yaml:1:4: a text that begins with @: put it in quotes"),
+        ("a: *b\n", "x.yaml:1:4: anchors (&name) and aliases (*name) are not allowed"),
+        ("# nothing\n", "x.yaml:1:1: the file is empty"),
+    ],
+)
+def test_what_is_not_yaml_is_said_in_an_editors_words(text, shown):
+    """One error, in its place, with what to write instead."""
+    document = read_document(text, "x.yaml")
+
+    assert not document.is_readable
+    assert len(document.findings) == 1
+    assert str(document.findings[0]).startswith(shown), document.findings
 
 
 def test_no_tag_makes_an_object():

@@ -47,7 +47,7 @@ WRONG = {
         [(BEGIN, "replies: free\n" + BEGIN)],
         "small.yaml:6:1: replies: expected 'path' or 'fixed', got 'free'",
     ),
-    "rung": ([(BEGIN, "not understood: [shout]\n" + BEGIN)], "small.yaml:6:18: not understood → 0: expected "),
+    "rung": ([(BEGIN, "not understood: [shout]\n" + BEGIN)], "small.yaml:6:18: not understood → 1: expected "),
     "title": ([(", ru: Малый", "")], "small.yaml:2:1: title: ru is missing"),
     "begin": ([(BEGIN, "begin: nowhere\n")], "small.yaml:6:1: begin: no state is called nowhere"),
     "begin rule": (
@@ -234,6 +234,8 @@ def test_a_wrong_key_at_the_top_does_not_hide_a_wrong_key_below():
 def test_a_missing_text_is_named_with_its_purpose():
     """Each text that every dialog needs, one by one."""
     for name, purpose in REQUIRED_TEXTS.items():
+        if name in ("hint_iban", "hint_digits"):
+            continue  # for questions that the small dialog does not ask
         lines = [line for line in TEXTS.splitlines() if not line.startswith(f"  {name}:")]
         assert _errors(small_files(texts="\n".join(lines))) == [
             f"small.yaml:29:1: texts: no text is called {name} ({purpose})"
@@ -247,10 +249,14 @@ def test_a_missing_text_is_named_with_its_purpose():
         (COLOURS + "  11: {kk: а, ru: а}\n", "lists/colours.yaml:3:3: options → 1: 1 is the beginning of 11"),
         ("list: colours\n", "lists/colours.yaml:1:1: a list has either `options` or `groups`"),
         ("list: colours\ngroups: {a: []}\n", "lists/colours.yaml:2:10: groups → a: must not be empty"),
-        ("list: colours\noptions:\n  - {kk: а}\n", "lists/colours.yaml:3:5: options → 0: ru is missing"),
+        ("list: colours\noptions:\n  - {kk: а}\n", "lists/colours.yaml:3:5: options → 1: ru is missing"),
         ("list: colours\nshades: 1\n", "lists/colours.yaml:2:1: shades: unknown key"),
         (COLOURS + "list: again\n", "lists/colours.yaml:5:1: list: repeated: it stands on line 1 already"),
-        ("options: [", "lists/colours.yaml:1:"),
+        ("options: [", "lists/colours.yaml:2:1: expected a value here"),
+        (
+            COLOURS.replace("list: colours", "list: colors"),
+            "lists/colours.yaml:1:1: list: expected colours, as the file",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_list_is_named_in_its_file(colours, expected):
@@ -269,8 +275,12 @@ def test_errors_between_dialogs_are_found():
         read_dialogs(files | {"twin.yaml": twin})
 
     assert [str(finding) for finding in caught.value.findings] == [
-        "twin.yaml:1:1: dialog: small is the name of small.yaml already",
-        "twin.yaml:1:1: starts: only one dialog may start at a birth; small does already",
+        "small.yaml:1:1: dialog: small is the name of twin.yaml too",
+        "small.yaml:3:1: service: the replies to small begin with 1 too; each dialog has a digit of its own",
+        "small.yaml:4:1: starts: only one dialog may start at a birth; small does too",
+        "twin.yaml:1:1: dialog: small is the name of small.yaml too",
+        "twin.yaml:3:1: service: the replies to small begin with 1 too; each dialog has a digit of its own",
+        "twin.yaml:4:1: starts: only one dialog may start at a birth; small does too",
         "twin.yaml:28:21: states → done → begin: no dialog is called missing; known: small",
     ]
 
@@ -408,3 +418,109 @@ def test_half_a_file_is_an_error_and_never_a_crash(length):
     """Whatever an editor saves in the middle of typing."""
     with suppress(DialogError):
         read_dialog(small_files() | {"small.yaml": SMALL[:length]}, "small.yaml")
+
+
+# --- one mistake hides no other, and makes no other --------------------------------------------------
+
+
+def test_a_hint_is_needed_only_where_its_question_is_asked():
+    """Who asks for no account needs no words about one."""
+    lines = [line for line in TEXTS.splitlines() if "hint_iban" not in line and "hint_digits" not in line]
+    shared = "\n".join(lines)
+
+    assert read_dialog(small_files(texts=shared), "small.yaml")
+    assert _errors(small_files(_ask("digits", more="    length: 4\n"), texts=shared)) == [
+        "small.yaml:34:1: texts: no text is called hint_digits (digits that are not what was asked for)"
+    ]
+
+
+def test_broken_keys_hide_nothing_and_blame_nothing_else():
+    """Every part is broken once, and each error is named once."""
+    errors = _errors(
+        small_files(
+            ("service: 1", "service: x"),
+            ("give up: 72h", "give up: [72h]"),
+            ("begin: name", "begin: [name]"),
+            ("then: colour\n", "then: nope\n"),
+            ('{kk: "{options} {example}", ru: "{options} {example}"}', '{kk: [a], ru: "{b!}"}'),
+            ("    then: {yes: apply, no: name}\n", "    then: {yes: apply, no: [name]}\n"),
+            ("painted: {say: painted, then: done}", "painted: {say: painted, then: [done]}"),
+            ("with: [name, colour]", "with: [Name, colour]"),
+        )
+    )
+
+    assert [error.split(": ", 1)[1] for error in errors] == [
+        "service: expected one digit, got 'x'",
+        "silence → give up: expected a text, got a list",
+        "begin: expected a text or keys with values, got a list",
+        "states → name → then: no state is called nope",
+        "states → colour → text → kk: expected a text, got a list",
+        "states → colour → text → ru: {b!} is not a placeholder; write {name} or {reply 1}",
+        "states → check → then → no: expected a text, got a list",
+        "states → apply → with → 1: expected a name of small letters a to z, digits and _, 40 at most, got 'Name'",
+        "states → apply → wait → painted → then: expected a text, got a list",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("    ask: choice\n", "    ask: chioce\n"), "states → colour → ask: expected "),
+        (("    list: colours\n", "    lists: colours\n"), "states → colour → lists: unknown key"),
+        (("    send: paint\n", "    sent: paint\n"), "states → apply → sent: unknown key"),
+        (("languages: [kk, ru]", "languages: [kk, RU]"), "languages → 2: expected a language"),
+        (("languages: [kk, ru]", "languages: [kk, rr]"), "languages → 2: nothing here is written in rr; what is"),
+        (("languages: [kk, ru]", "languages: [kk]"), "languages: ru is missing: the title is written in it"),
+        (('ru: "Имя {reply}"', 'uk: "Имя {reply}"'), "states → name → text → uk: uk is not among the languages"),
+        (('ru: "Имя {reply}"', 'rus: "Имя {reply}"'), "states → name → text → rus: expected a language"),
+        (("  painted: {kk:", "  Painted: {kk:"), "texts → Painted: expected a name"),
+    ],
+)
+def test_one_typo_is_one_error(change, expected):
+    """Nothing that follows from it is blamed."""
+    errors = _errors(small_files(change))
+    if "Painted" in expected:
+        assert errors.pop(0).endswith("say: no text is called painted")
+
+    assert len(errors) == 1, errors
+    assert errors[0].split(": ", 1)[1].startswith(expected)
+
+
+@pytest.mark.parametrize("file", ["small.yaml", "texts.yaml", "lists/colours.yaml"])
+@pytest.mark.parametrize("text", ["", "a:\n\tb: c\n", 'a: "b\n'])
+def test_a_file_that_is_not_yaml_is_one_error(file, text):
+    """Nobody is told that everything is missing from it."""
+    errors = _errors(small_files() | {file: text})
+
+    assert len(errors) == 1, errors
+    assert errors[0].startswith(f"{file}:")
+
+
+def test_a_folder_without_its_texts_is_one_error():
+    """Not one for each text that every dialog needs."""
+    files = {name: text for name, text in small_files().items() if name != "texts.yaml"}
+
+    (error,) = _errors(files)
+    assert error.startswith("small.yaml:1:1: there is no file texts.yaml: the texts that every dialog needs")
+
+
+@pytest.mark.parametrize(
+    "broken", [("service: 2", "service: x"), ("dialog: twin", "dialog twin"), ("dialog: twin\n", "")]
+)
+def test_a_dialog_that_cannot_be_read_is_known_all_the_same(broken):
+    """Its mistake is not that of the dialog that begins it."""
+    twin = small_files(("dialog: small", "dialog: twin"), ("service: 1", "service: 2"))["small.yaml"]
+    files = small_files((DONE, "  done: {end: done, begin: twin}\n")) | {"twin.yaml": twin.replace(*broken)}
+    with pytest.raises(DialogError) as caught:
+        read_dialogs(files)
+
+    assert {finding.file for finding in caught.value.findings} == {"twin.yaml"}
+
+
+def test_shared_files_may_be_written_in_more_languages_than_a_dialog():
+    """The language of one dialog is no mistake of another."""
+    shared = TEXTS.replace("ru: а}", "ru: а, en: a}")
+    colours = COLOURS.replace("ru: красный}", "ru: красный, en: red}")
+    dialog = small_dialog(texts=shared, lists__colours=colours)
+
+    assert set(dialog.texts["remind"]) == {"kk", "ru"}
