@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -37,6 +37,9 @@ __all__ = ["Inbox"]
 _PARKED_FOR = timedelta(hours=1)  # a receipt whose text is not known; it is at most a few seconds early
 _MOST_OWED = 10_000  # receipts that the store did not take, and that were answered all the same
 _AT_ONCE = 500
+_SLOW_S = 0.5  # an answer that took so long may have crossed a second delivery
+_LINGER_S = 5.0
+_Fingerprint: TypeAlias = tuple[str, str, str, int, bytes]
 
 _log = structlog.get_logger()
 
@@ -77,6 +80,7 @@ class Inbox:
         self._run = run
         self._parts_timeout = parts_timeout
         self._alphabets: dict[str, Alphabet] = {}
+        self._unanswered: dict[_Fingerprint, float] = {}
         self._owed: deque[Report] = deque(maxlen=_MOST_OWED)
 
     def add(self, session: Session) -> None:
@@ -93,12 +97,15 @@ class Inbox:
             return
         inbound, part = self._read(arrival, pdu)
         if part is None:
-            self._writer.submit(lambda: self._replies.take_reply(inbound), partial(self._done, arrival, inbound))
+            self._take_text(arrival, inbound, pdu.source_addr)
         else:
             self._writer.submit(partial(self._take_part, part, alphabet), partial(self._done, arrival, inbound))
 
     def tick(self) -> None:
         """Do what time brings: called twice a second."""
+        over = [key for key, until in self._unanswered.items() if until <= perf_counter()]
+        for key in over:
+            del self._unanswered[key]
         now, owed = self._now(), tuple(self._owed)
         self._owed.clear()
         for report in owed:
@@ -155,6 +162,30 @@ class Inbox:
             sequence=inbound.sequence,
         )
         return inbound, part
+
+    def _take_text(self, arrival: _Arrival, inbound: Inbound, source: str) -> None:
+        """Take a whole text; the same one that comes while the first is not answered is a second delivery.
+
+        It may have been on its way while a slow store kept us: so the first counts as unanswered as long again
+        as its answer took, when that was long.
+        """
+        key = (inbound.session, source, inbound.destination, inbound.data_coding, inbound.raw)
+        if arrival.began < self._unanswered.get(key, 0.0):
+            self._writer.submit(
+                partial(self._replies.keep_repeated, inbound), partial(self._done, arrival, inbound)
+            )
+            return
+        self._unanswered[key] = float("inf")
+
+        def done(result: Handled | None, error: Exception | None) -> None:
+            took_s = perf_counter() - arrival.began
+            self._done(arrival, inbound, result, error)
+            if error is None and took_s >= _SLOW_S:
+                self._unanswered[key] = perf_counter() + min(took_s, _LINGER_S)
+            else:
+                del self._unanswered[key]
+
+        self._writer.submit(partial(self._replies.take_reply, inbound), done)
 
     def _take_part(self, part: Part, alphabet: Alphabet) -> Handled | None:
         """Keep a part; when it was the last, take the whole text."""

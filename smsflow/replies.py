@@ -69,6 +69,12 @@ class Replies:
         )
         return handled
 
+    def keep_repeated(self, inbound: Inbound) -> Handled:
+        """A text was delivered again before its first delivery was answered: it is written down, no more."""
+        handled = Handled(Outcome.REPEATED.value, "delivered_again")
+        self._store.arrivals.add_inbound(inbound, case=None, outcome=handled.outcome, reason=handled.reason)
+        return handled
+
     def keep_raw(self, inbound: Inbound) -> None:
         """A text cannot be handled, which is our bug: it is kept as it came, and a person looks."""
         self._store.arrivals.add_inbound(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from smsflow import daemon as daemon_module
+from smsflow import sender as sender_module
 from smsflow.clock import Clock
 from smsflow.config import load_config
 from smsflow.core.effects import Send, Urgency
@@ -72,6 +74,13 @@ class Stack:
 
         self.daemon.writer.submit(add, lambda *_: None)
 
+    def say_to_many(self, count: int) -> list[str]:
+        """Put a text into the outbox for each of so many phones; return these."""
+        phones = [f"7701{number:07}" for number in range(count)]
+        for phone in phones:
+            self.say("hello", to=phone)
+        return phones
+
     def birth(self, to: str = "77011234567") -> None:
         """Let the engine congratulate a mother."""
         facts = Birth(
@@ -120,6 +129,7 @@ async def a_daemon(
         )
         patch.setattr(session_module, "Backoff", _hurried)
         patch.setattr(daemon_module, "_GRACE_S", 0.2)
+        patch.setattr(sender_module, "_LATE", timedelta(seconds=0.2), raising=False)
         await daemon.start()
         try:
             yield Stack(daemon, clock, folder / "store.db")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsflow.core.encoding import Coding, segments
+from smsflow.core.encoding import Alphabet, Coding, is_gsm, segments
 from smsflow.smpp.codec import DeliverSm
-from smsflow.smpp.segments import Kind, Part, join, read_part, segment, submits
+from smsflow.smpp.segments import Kind, LongTexts, Part, join, read_part, read_text, segment, submits
 
 KAZAKH = (
     "Құттықтаймыз! Сіздің балаңыз өмірге келді. Туу туралы куәлікті алу үшін жауап беріңіз: R 1 1 1 немесе R 1 1 2."
@@ -18,7 +18,9 @@ KAZAKH = (
 
 
 def deliver(each) -> DeliverSm:
-    return DeliverSm(esm_class=each.esm_class, data_coding=each.data_coding, short_message=each.short_message)
+    return DeliverSm(
+        esm_class=each.esm_class, data_coding=each.data_coding, short_message=each.short_message, tlvs=each.tlvs
+    )
 
 
 def test_a_short_text_has_no_header():
@@ -119,3 +121,64 @@ def test_sar_parameters_are_parts():
 def test_no_octets_make_read_part_raise(octets, esm_class):
     """Anything is a part or a whole text."""
     read_part(DeliverSm(esm_class=esm_class, short_message=octets))
+
+
+@pytest.mark.parametrize(
+    ("long_texts", "esm_class", "head", "tags"),
+    [
+        (LongTexts.UDH8, 0x40, "050003a70201", ()),
+        (LongTexts.UDH16, 0x40, "06080401a70201", ()),
+        (LongTexts.SAR, 0, "", ((0x020C, "01a7"), (0x020E, "02"), (0x020F, "01"))),
+    ],
+)
+def test_27_each_link_has_its_way_of_telling_parts(long_texts, esm_class, head, tags):
+    """By hand: 3GPP TS 23.040 §9.2.3.24.1 and .8, SMPP v3.4 §5.3.2.22 to 24."""
+    first, second = segment(KAZAKH, 0x1A7, long_texts=long_texts)
+    assert first.esm_class == second.esm_class == esm_class
+    assert first.short_message.hex().startswith(head)
+    assert tuple((tag, value.hex()) for tag, value in first.tlvs) == tags
+    assert len(first.short_message) <= 140 - (0 if head else 6)
+
+
+def test_27_a_payload_carries_all_of_a_long_text_and_no_short_one():
+    """One PDU, sm_length 0 on the wire (§5.3.2.32); a short text stays where it was."""
+    (only,) = segment(KAZAKH, 1, long_texts=LongTexts.PAYLOAD)
+    assert only.tlvs == ((0x0424, KAZAKH.encode("utf-16-be")),)
+    assert segment("R 1", 1, long_texts=LongTexts.PAYLOAD) == segment("R 1", 1)
+
+
+@given(
+    st.text(st.sampled_from("әҚ😀R€[@ 1éΔ"), min_size=1, max_size=900)
+    | st.text(st.sampled_from("€[a@é"), max_size=900),
+    st.integers(0, 0xFFFF),
+    st.sampled_from(LongTexts),
+    st.sampled_from(Alphabet),
+)
+def test_27_29_every_text_goes_there_and_back_on_every_link(text, reference, long_texts, alphabet):
+    """Cut between characters, at most 140 octets on the air, numbered, and the text again when joined."""
+    out = segment(text, reference, long_texts=long_texts, alphabet=alphabet)
+    read = [read_part(deliver(each), alphabet) for each in out]
+    if len(out) > 1:
+        assert [part.number for part, _ in read] == list(range(1, len(out) + 1))
+        assert {part.total for part, _ in read} == {len(out)}
+        assert {part.reference for part, _ in read} == {
+            reference & (0xFF if long_texts is LongTexts.UDH8 else 0xFFFF)
+        }
+        for each, (_, octets) in zip(out, read, strict=True):
+            assert read_text([(each.data_coding, octets)], alphabet).encode("utf-16")  # no pair is cut
+            if each.data_coding or alphabet is Alphabet.GSM_PACKED:
+                assert len(each.short_message) <= 140
+            assert not octets.endswith(b"\x1b")
+    pieces = [(each.data_coding, octets) for each, (_, octets) in zip(out, read, strict=True)]
+    joined = read_text(pieces, alphabet)
+    if alphabet is Alphabet.GSM_PACKED and is_gsm(text):
+        assert joined.replace("@", "") == text.replace("@", "")  # a part that ends in @ may look like the filling
+    else:
+        assert joined == text
+
+
+def test_29_packed_parts_begin_at_a_septets_boundary():
+    """A header of 6 octets leaves one bit to fill, one of 7 none."""
+    (first, _) = segment("R" * 161, 1, alphabet=Alphabet.GSM_PACKED)
+    assert first.short_message[:8].hex() == "05000301020" + "1" + "a452"
+    assert len(first.short_message) == 140
