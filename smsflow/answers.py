@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ __all__ = [
     "ErrorOut",
     "EventOut",
     "HealthOut",
+    "LinksOut",
     "OperationOut",
 ]
 
@@ -174,3 +175,9 @@ class HealthOut(_Out):
     reasons: list[str]
     store: str
     links: list[_Link]
+
+
+class LinksOut(_Out):
+    """What every session of every link does; counts are since the daemon's start."""
+
+    links: list[dict[str, Any]]

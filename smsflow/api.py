@@ -34,6 +34,7 @@ from smsflow.answers import (
     ErrorOut,
     EventOut,
     HealthOut,
+    LinksOut,
     OperationOut,
 )
 from smsflow.births import Births
@@ -242,12 +243,6 @@ def create_app(
     return app
 
 
-def _needs(clients: Sequence[Client], *rights: Right) -> dict[str, Any]:
-    """What an endpoint for clients with one of `rights` is declared with."""
-    refusals = {401: {"description": "no token, or an unknown one"}, 403: {"description": "not allowed"}}
-    return {"dependencies": [Depends(_Guard(clients, *rights))], "responses": refusals}
-
-
 class _Api:
     """The endpoints."""
 
@@ -328,7 +323,7 @@ class _Api:
             return {"birth_id": birth.birth_id, "case": str(self._births.record_birth(birth, at))}
 
         def parse(item: object) -> Birth | Rejection:
-            return parse_birth(item, self._now())
+            return parse_birth(item)
 
         return await self._take(await _read_batch(request), parse, record, key="birth_id")
 
@@ -496,16 +491,21 @@ class _Links:
 
     def route(self, app: FastAPI, clients: Sequence[Client]) -> None:
         """Put every endpoint into `app`."""
-        operate = _needs(clients, Right.OPERATE)
-        app.add_api_route("/v1/links", self.get_links, **_needs(clients, Right.READ, Right.OPERATE))
+        may_read = [Depends(_Guard(clients, Right.READ, Right.OPERATE))]
+        may_operate = [Depends(_Guard(clients, Right.OPERATE))]
         app.add_api_route(
-            "/v1/links/{name}",
-            self.post_link,
-            methods=["POST"],
+            "/v1/links", self.get_links, summary="What the links do", dependencies=may_read,
+            response_model=LinksOut, responses=_errors(401, 403),
+        )  # fmt: skip
+        app.add_api_route(
+            "/v1/links/{name}", self.post_link, methods=["POST"], summary="Pause or resume a link",
+            dependencies=may_operate, response_model=LinksOut, responses=_errors(400, 401, 403, 404, 413, 422),
             **_body(LinkActionIn.model_json_schema()),
-            **operate,
-        )
-        app.add_api_route("/v1/links/{name}/trace", self.get_trace, **operate)
+        )  # fmt: skip
+        app.add_api_route(
+            "/v1/links/{name}/trace", self.get_trace, summary="A capture of a link", dependencies=may_operate,
+            response_class=StreamingResponse, responses=_errors(401, 403, 404, 422),
+        )  # fmt: skip
 
     async def get_links(self) -> JSONResponse:
         """Every session of every link: state, window, rates, errors. Counts are since the daemon's start."""

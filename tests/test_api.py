@@ -430,6 +430,8 @@ def test_description_promises_only_what_comes(tmp_path):
             for operation in ways.values():
                 assert " " in operation["summary"]
                 for status, answer in operation["responses"].items():
+                    if path.endswith("/trace") and status == "200":
+                        continue  # a stream of packets has no schema
                     content = answer["content"]
                     schema = content["text/plain" if path == "/metrics" else "application/json"]["schema"]
                     assert schema.get("$ref") or path == "/metrics", (path, status)
