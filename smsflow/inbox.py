@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from smsflow import metrics
-from smsflow.core.encoding import Alphabet
+from smsflow.core.encoding import Alphabet, is_gsm_coding
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import msisdn_of_source
 from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, short_revision
@@ -144,7 +144,7 @@ class Inbox:
             destination=pdu.destination_addr,
             data_coding=pdu.data_coding,
             raw=pdu.short_message,
-            text=read_text([(pdu.data_coding, octets)], alphabet) if found is None else "",
+            text=_read_text([(pdu.data_coding, octets)], alphabet) if found is None else "",
         )
         if found is None:
             return inbound, None
@@ -274,8 +274,16 @@ def _join(parts: Sequence[Part], last: Part, alphabet: Alphabet) -> Inbound:
         destination=last.destination,
         data_coding=parts[0].data_coding,
         raw=b"".join(part.payload for part in parts),
-        text=read_text([(part.data_coding, part.payload) for part in parts], alphabet),
+        text=_read_text([(part.data_coding, part.payload) for part in parts], alphabet),
     )
+
+
+def _read_text(pieces: Sequence[tuple[int, bytes]], alphabet: Alphabet) -> str:
+    """The text of `pieces` without the NULs that some message centres end it with: in the GSM alphabet an `@`."""
+    *whole, (data_coding, octets) = pieces
+    if is_gsm_coding(data_coding):
+        octets = octets.rstrip(b"\0") or octets  # nothing else: then an `@` it is
+    return read_text([*whole, (data_coding, octets)], alphabet).rstrip("\0")
 
 
 def _tell(handled: Handled, began: float) -> None:

@@ -296,6 +296,17 @@ def test_29_texts_in_the_alphabet_of_the_link(world, alphabet, long_texts):
     assert play(world, story).texts() == ["R 1 1 2", long]
 
 
+@pytest.mark.parametrize("data_coding", [0, 3, 4, 8, 0xF0])
+def test_30_nuls_at_the_end_are_no_part_of_the_text(world, data_coding):
+    """They are padding, though the GSM alphabet has an `@` there; the octets are kept as they came."""
+    octets = "R 1 1 2".encode("utf-16-be" if data_coding == 8 else "ascii") + b"\0\0"
+
+    def story(line: Line) -> None:
+        line.say(DeliverSm(source_addr=PHONE, data_coding=data_coding, short_message=octets))
+
+    assert play(world, story).rows("SELECT text, raw FROM inbound") == [("R 1 1 2", octets)]
+
+
 @given(st.binary(max_size=160), st.integers(0, 255), st.integers(0, 255), st.sampled_from(list(Alphabet)))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_29_whatever_comes_is_kept_and_answered(tmp_path_factory, octets, esm_class, data_coding, alphabet):

@@ -798,12 +798,7 @@ def test_behaviour_30_address_in_any_form(tmp_path: Path, source: bytes, kind: t
 
 
 BODIES = {
-    "nul_at_the_end": pytest.param(
-        0,
-        b"R 1 1 2\0",
-        "answered",
-        marks=pytest.mark.xfail(strict=True, reason="30: a NUL after the digits is read as @"),
-    ),
+    "nul_at_the_end": (0, b"R 1 1 2\0", "answered"),
     "non_breaking_blanks": (8, "R\xa01\xa01\xa02".encode("utf-16-be"), "answered"),
     "full_width": (8, "Ｒ　１　１　２".encode("utf-16-be"), "answered"),
     "keycaps": (8, "R 1️⃣ 1️⃣ 2️⃣".encode("utf-16-be"), "answered"),
