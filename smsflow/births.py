@@ -33,16 +33,18 @@ class Births:
 
         Raises: Refused `differs` when this birth was recorded with other facts; a child that does not live
         after all is the one correction that is taken, whatever else differs, and ends everything. Refused
-        `too_many_open_cases` when the mother's replies could no longer be told apart.
+        `too_many_open_cases` when the mother's replies could no longer be told apart, `no_dialog` when no
+        dialog starts at a birth.
         """
         known = self._store.people.find_birth(birth.birth_id)
         if known:
             return self._recorded_before(birth, *known, at)
+        dialog = self._engine.birth_dialog
+        if dialog is None:
+            raise Refused("no_dialog")
         msisdn = birth.msisdn or self._store.people.find_msisdn(birth.mother_iin)
         result = self._why_not(birth, msisdn)
-        conversation = self._engine.open(
-            self._engine.first_dialog, birth.birth_id, msisdn or "", _birth_facts(birth), at
-        )
+        conversation = self._engine.open(dialog, birth.birth_id, msisdn or "", _birth_facts(birth), at)
         self._store.people.add_birth(birth, conversation.case, at)
         self._store.after_commit(lambda: self._on_birth(conversation.case, result))
         if result:

@@ -117,8 +117,13 @@ class Engine:
         return self._library.pinned(conversation.revision)
 
     @property
-    def first_dialog(self) -> Dialog:
-        """The dialog that a birth begins."""
+    def birth_dialog(self) -> Dialog | None:
+        """The dialog that a birth begins; None when none says so."""
+        return self._library.at_birth
+
+    @property
+    def any_dialog(self) -> Dialog:
+        """A dialog whose words serve for somebody without a case."""
         return self._library.any_dialog
 
     def opens_at(self, at: datetime) -> datetime:

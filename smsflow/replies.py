@@ -194,7 +194,7 @@ class Replies:
 
     def _stranger(self, msisdn: str) -> tuple[Dialog, Conversation]:
         """Somebody without a case: the first dialog's words, in its first language."""
-        dialog = self._engine.first_dialog
+        dialog = self._engine.any_dialog
         return dialog, Conversation(0, dialog.name, dialog.revision, "", msisdn, "", dialog.languages[0])
 
 

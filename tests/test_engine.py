@@ -690,3 +690,14 @@ def test_edit_of_a_dialog_moves_nobody(tmp_path: Path) -> None:
         assert world.case(old).state == "education"
         assert world.case(new).revision != world.case(old).revision
         assert world.sent() == ["education 1 a 2 b 3 c R 1 1 2 1", "welcome R 1 1 1 R 1 1 2"]
+
+
+def test_birth_is_refused_where_no_dialog_starts_at_one(tmp_path: Path) -> None:
+    """Nobody is greeted by the first dialog that comes to hand."""
+    folder = tmp_path / "dialogs"
+    shutil.copytree(DIALOGS, folder)
+    file = folder / "registration.yaml"
+    file.write_text(file.read_text().replace("starts: birth\n", ""))
+
+    with a_world(tmp_path, dialogs=folder) as world, pytest.raises(Refused, match="no_dialog"):
+        world.birth()
