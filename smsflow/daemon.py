@@ -81,7 +81,7 @@ class Daemon:
             self._open(stack)
             self._start_links(stack)
             await self._start_bodies(stack)
-            await self._start_api(stack)
+            await self._start_api()
             self._spawn(stack, self._tick_forever())
             self._stack = stack.pop_all()
         _log.info(DAEMON_STARTED, links=len(self._settings.links), store=self._settings.store_path.name)
@@ -89,6 +89,7 @@ class Daemon:
     async def stop(self) -> None:
         """Bring everything down: what talks to others ends together, then the rest in reverse order."""
         _log.info(DAEMON_STOPPING)
+        self._switchboard.desk.end_traces()  # or HTTP would wait for them
         await asyncio.gather(*(end() for end in self._talkers))
         await self._stack.aclose()
         _log.info(DAEMON_STOPPED)
@@ -139,7 +140,7 @@ class Daemon:
         self._spawn(stack, self._gateways.run())
         self._talkers.append(self._gateways.stop)
 
-    async def _start_api(self, stack: AsyncExitStack) -> None:
+    async def _start_api(self) -> None:
         api = self._settings.api
         if api is None:
             return
@@ -156,7 +157,6 @@ class Daemon:
         self._server = Server(app, api.host, api.port)
         await self._server.start()
         self._talkers.append(self._server.stop)
-        stack.callback(self._switchboard.desk.end_traces)
 
     def _spawn(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -116,6 +116,9 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("smpp").setLevel(logging.WARNING)  # smpplib's DEBUG holds passwords and texts
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # its own handlers would write beside ours
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
 
 
 def short_revision(revision: str) -> str:

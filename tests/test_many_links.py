@@ -181,7 +181,7 @@ def test_phone_of_a_reply_is_not_in_two_places(world: World) -> None:
     """The link is kept with the phone, and STOP and explanations with it stay."""
     with world.store.transaction():
         world.store.people.note_link(PHONE, "north")
-        world.store.people.mark_stopped(PHONE, world.now)
+        world.store.people.mark_stopped(PHONE, frozenset(), world.now)
         world.store.people.note_link(PHONE, "south")
         assert world.store.people.is_stopped(PHONE)
     assert world.store._connection.execute("SELECT link FROM phone").fetchall() == [("south",)]

@@ -79,7 +79,7 @@ def test_text_goes_out_as_it_was_written(tmp_path: Path, node_modules: Path, tex
     play(tmp_path, node_modules, scene)
 
 
-@pytest.mark.parametrize(("text", "coding"), [("R 1 1 2", 1), ("{[€]} @", 0), ("R 1 1 2 Нұрлан 👶", 8), ("Zoë", 3)])
+@pytest.mark.parametrize(("text", "coding"), [("R 1 1 2", 1), ("@ {[€]}", 0), ("R 1 1 2 Нұрлан 👶", 8), ("Zoë", 3)])
 def test_text_comes_in_as_it_was_written(tmp_path: Path, node_modules: Path, text: str, coding: int) -> None:
     """Node's encoder, our decoder."""
 

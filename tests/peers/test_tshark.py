@@ -32,6 +32,7 @@ def sent_in(folder: Path, tshark: str, *texts: str, **link: object) -> list[Diss
             wire.write(frame(UNBIND, 3))
             await wire.next(UNBIND | RESP)
             await centre.bound()
+            await stack.until(lambda: stack.daemon.find_health().links[0].bound_since is not None)
 
     run(whole())
     file = folder / "link.pcap"
