@@ -346,7 +346,7 @@ def test_every_way_in_is_guarded(tmp_path):
 
     async def scenario(api):
         for method, path, owner in RIGHTS:
-            for token in ("moh", "bodies", "desk", "nobody", "", "ünknown"):
+            for token in ("moh", "bodies", "desk", "nobody", "", "ünknown", "mo", "mohx"):
                 headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
                 answer = await api.http.request(method, path, headers=headers, content=b"{}")
                 expected = 403 if token in ("moh", "bodies", "desk") else 401

@@ -701,3 +701,45 @@ def test_birth_is_refused_where_no_dialog_starts_at_one(tmp_path: Path) -> None:
 
     with a_world(tmp_path, dialogs=folder) as world, pytest.raises(Refused, match="no_dialog"):
         world.birth()
+
+
+def test_timers_rest_at_night(quiet_world: World) -> None:
+    """A reminder that falls due at night waits for the morning; a held text stays held."""
+    world = quiet_world
+    world.now = NOON.replace(hour=20)
+    world.birth()
+    world.sent()
+    night = NOON.replace(day=19, hour=22)
+
+    assert world.engine.find_due(night, 10) == ()
+    assert world.engine.find_due(NOON.replace(day=20, hour=9), 10) != ()
+    world.now = night
+    world.birth("b2", msisdn="77017654321", mother_iin="950101200002")
+    with world.store.transaction():
+        assert world.store.outbox.release_held(night + HOUR, 10) == 0
+
+
+def test_stop_drops_a_notice_that_waits_for_the_morning(quiet_world: World) -> None:
+    """A result that came at night is not told to a mother who has said STOP since."""
+    world = quiet_world
+    case = to_application(world)
+    world.now = NOON.replace(hour=22)
+    world.body(case, "accepted", number="1")
+    world.reply("STOP")
+    world.sent()
+
+    world.wait(24 * HOUR)
+    assert world.sent() == []
+
+
+def test_new_owner_of_a_number_has_not_said_stop(world: World) -> None:
+    """STOP belongs to the one who said it."""
+    with world.store.transaction():
+        world.births.bind_citizen("950101200002", PHONE, NOON - HOUR, NOON)
+    world.reply("STOP")
+    world.sent()
+    with world.store.transaction():
+        world.births.bind_citizen("950101200109", PHONE, NOON, NOON)
+    world.birth()
+
+    assert world.sent() == ["greeting R 1 1 1 R 1 1 2"]

@@ -1,6 +1,7 @@
 """Group commit: one transaction for all, and nobody pays for another's failure."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,46 @@ def test_claim_that_fails_leaves_nobody_waiting(tmp_path: Path) -> None:
 
         asyncio.run(play())
 
+        assert world.flags() == []
+
+
+def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
+    """Commit first, then acknowledge: what `done` promises is on the disk."""
+    with a_world(tmp_path) as world:
+        seen: list[bool] = []
+
+        async def play() -> None:
+            writer = writer_of(world)
+            writer.submit(flag(world, "a"), lambda *_: seen.append(world.store._connection.in_transaction))
+            await writer.run(flag(world, "b"))
+
+        asyncio.run(play())
+
+        assert seen == [False]
+
+
+def test_commit_itself_may_fail(tmp_path: Path) -> None:
+    """Everybody is told once, and nothing that was claimed goes out."""
+    with a_world(tmp_path) as world:
+        execute, sent, told = world.store._execute, [], []
+
+        def refuse(statement: str, *arguments: Any) -> Any:
+            if statement == "COMMIT":
+                raise sqlite3.OperationalError("disk I/O error")
+            return execute(statement, *arguments)
+
+        async def play() -> None:
+            writer = Writer(world.store, last=lambda: ["a text"], after=sent.append)
+            writer.submit(flag(world, "a"), lambda _, error: told.append(error))
+            world.store._execute = refuse  # type: ignore[method-assign, assignment]
+            with pytest.raises(StoreError):
+                await asyncio.wait_for(writer.run(flag(world, "b")), 5)
+            world.store._execute = execute
+
+        asyncio.run(play())
+
+        assert [type(error) for error in told] == [StoreError]
+        assert sent == []
         assert world.flags() == []
 
 
