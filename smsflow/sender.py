@@ -35,7 +35,6 @@ from smsflow.writer import Writer
 
 __all__ = ["Sender"]
 
-_RESENDS = 1  # of a text whose response never comes although the link is alive
 _LONGEST_PAUSE = timedelta(hours=1)  # between two tries of a text
 _OLDEST = timedelta(hours=24)  # a text that is throttled for so long is given up
 _LATE = timedelta(seconds=10)  # for a response that did not come in time, while the connection lives
@@ -245,7 +244,7 @@ class Sender:
         text, now = flight.text, self._now()
         if flight.refused:
             self._refuse(session, text, flight.refused)
-        elif flight.doubted and session.may_submit and text.attempts >= _RESENDS:
+        elif flight.doubted and session.may_submit and text.in_doubt:  # it was sent once more already
             self._fail(session, text, "no response")
         elif flight.doubted:
             not_before = now + _LATE if session.may_submit else now
