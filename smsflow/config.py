@@ -69,6 +69,7 @@ class LinkConfig:
     destination: tuple[int, int] = (1, 1)
     alphabet: str = "gsm"  # what data_coding 0 means: gsm, gsm-packed, latin1, ascii, utf8
     long_texts: str = "udh8"  # udh8, udh16, sar, payload
+    message_ids: str = "auto"  # in submit_sm_resp and in receipts: auto, same, hex-decimal, decimal-hex
     enquire_link_s: float = 30.0
     response_timeout_s: float = 30.0
     statuses: Mapping[int, Rule] = field(default_factory=dict)
@@ -299,6 +300,7 @@ class _Link(_Model):
     destination: _Address = _Address(ton=1, npi=1)
     alphabet: Literal["gsm", "gsm-packed", "latin1", "ascii", "utf8"] = "gsm"
     long_texts: Literal["udh8", "udh16", "sar", "payload"] = "udh8"
+    message_ids: Literal["auto", "same", "hex-decimal", "decimal-hex"] = "auto"
     enquire_link: Annotated[str, _text(_timeout)] = "30s"
     response_timeout: Annotated[str, _text(_timeout)] = "30s"
     statuses: dict[Annotated[str, _text(_status)], _Rule] = {}
@@ -484,6 +486,7 @@ def _link(link: _Link, password: str, folder: Path) -> LinkConfig:
         destination=(link.destination.ton, link.destination.npi),
         alphabet=link.alphabet,
         long_texts=link.long_texts,
+        message_ids=link.message_ids,
         enquire_link_s=_seconds(link.enquire_link),
         response_timeout_s=_seconds(link.response_timeout),
         statuses={find_status(word): _rule(rule) for word, rule in link.statuses.items()},

@@ -251,6 +251,7 @@ def find_sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
             destination=link.destination,
             alphabet=link.alphabet,
             long_texts=link.long_texts,
+            message_ids=link.message_ids,
             enquire_link_s=link.enquire_link_s,
             response_timeout_s=link.response_timeout_s,
             rules=link.statuses,

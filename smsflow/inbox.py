@@ -23,7 +23,7 @@ from smsflow.core.identity import msisdn_of_source
 from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, short_revision
 from smsflow.replies import Handled, Replies
 from smsflow.smpp.codec import DeliverSm, Undecodable
-from smsflow.smpp.receipts import Receipt, State, read_receipt
+from smsflow.smpp.receipts import Ids, Receipt, State, read_receipt
 from smsflow.smpp.segments import read_part, read_text
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import Status
@@ -235,9 +235,10 @@ class Inbox:
 
     def _take_receipt(self, arrival: _Arrival, pdu: DeliverSm, receipt: Receipt) -> None:
         """Write down what became of a text. Always answered with ROK: an error makes message centres loop."""
-        link, at = arrival.session.settings.name, self._now()
+        settings, at = arrival.session.settings, self._now()
+        link, ids = settings.name, Ids(settings.message_ids)
         metrics.RECEIPTS.labels(state=receipt.state.value).inc()
-        if not receipt.keys:
+        if not receipt.message_id:
             # it says that it is a receipt, and tells nothing: a person may see more in it
             keep = partial(self._store.arrivals.keep_frame, link, pdu.raw, "a receipt without an id", at)
             self._writer.submit(keep, lambda *_: arrival.respond(Status.ROK))
@@ -247,7 +248,7 @@ class Inbox:
             return
         # some message centres keep the addresses of the text, others turn them round
         phone = msisdn_of_source(pdu.source_addr) or msisdn_of_source(pdu.destination_addr) or ""
-        report = Report(at, link, phone, receipt.keys, receipt.own_keys, receipt.state.value)
+        report = Report(at, link, phone, receipt.find_keys(ids), receipt.find_own_keys(ids), receipt.state.value)
         self._mark(report, lambda: arrival.respond(Status.ROK))
 
     def _mark(self, report: Report, then: Callable[[], None]) -> None:

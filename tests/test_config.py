@@ -142,14 +142,15 @@ def with_link(more: str) -> str:
 def test_link_can_be_made_to_differ_in_every_way(tmp_path):
     """What an operator's centre needs besides, each key by itself optional."""
     more = """system_type: ESME, address_range: "^1414", source: {ton: 3, npi: 0}, destination: {ton: 0, npi: 1},
-        alphabet: latin1, long_texts: sar, enquire_link: 10s, response_timeout: 1m, prefixes: ["7701", "7702"],
+        alphabet: latin1, long_texts: sar, message_ids: hex-decimal,
+        enquire_link: 10s, response_timeout: 1m, prefixes: ["7701", "7702"],
         statuses: {"0x400": {then: retry}, esme_rmsgqful: {then: final}, "88": {then: pause, pause: 5s, times: 9}},
         outbind: "0.0.0.0:2776\""""
     link = load(tmp_path, with_link(more)).links[0]
 
     assert (link.system_type, link.address_range) == ("ESME", "^1414")
     assert (link.source, link.destination) == ((3, 0), (0, 1))
-    assert (link.alphabet, link.long_texts) == ("latin1", "sar")
+    assert (link.alphabet, link.long_texts, link.message_ids) == ("latin1", "sar", "hex-decimal")
     assert (link.enquire_link_s, link.response_timeout_s) == (10, 60)
     assert (link.prefixes, link.outbind) == (("7701", "7702"), ("0.0.0.0", 2776))
     assert link.statuses == {
@@ -171,6 +172,7 @@ def test_link_can_be_made_to_differ_in_every_way(tmp_path):
         ("prefixes: [+7701]", "expected the first digits of phones, such as \"7701\", got '+7701'"),
         ("source: {ton: 300, npi: 0}", "ton: expected 255 or less, got '300'"),
         ("alphabet: ebcdic", "expected 'gsm', 'gsm-packed', 'latin1', 'ascii' or 'utf8', got 'ebcdic'"),
+        ("message_ids: hex", "expected 'auto', 'same', 'hex-decimal' or 'decimal-hex', got 'hex'"),
         ("outbind: 2776", "outbind: expected HOST:PORT with a port from 1 to 65535, got '2776'"),
         ('outbind: "0.0.0.0:2776", tls: true', "outbind cannot have tls"),
         ("tls: {ca: none.pem}", "tls → ca: expected a file, there is none at FOLDER/none.pem"),

@@ -17,6 +17,7 @@ from world import PHONE, World, a_world
 from smsflow.core.encoding import Alphabet
 from smsflow.inbox import Inbox
 from smsflow.smpp.codec import DeliverSm, decode
+from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import LongTexts, segment
 from smsflow.smpp.statuses import Status
@@ -48,22 +49,22 @@ class Line:
         self.inbox = Inbox(self.world.replies, self.world.store, self.writer, lambda: self.world.now, run=run)
         self._sessions: dict[str, SimpleNamespace] = {}
 
-    def session(self, name: str, alphabet: str = "gsm") -> SimpleNamespace:
+    def session(self, name: str, alphabet: str = "gsm", **how: str) -> SimpleNamespace:
         if name not in self._sessions:
             self._sessions[name] = SimpleNamespace(
-                settings=SimpleNamespace(name=name, alphabet=alphabet),
+                settings=LinkSettings(name, "host", 2775, "id", "", alphabet=alphabet, **how),
                 respond=lambda sequence, status, epoch: self.answers.append((sequence, int(status))),
                 refuse=lambda pdu, status, epoch: self.answers.append((pdu.sequence, int(status))),
             )
             self.inbox.add(self._sessions[name])
         return self._sessions[name]
 
-    def deliver(self, *pdus: DeliverSm, link: str = "main", epoch: int = 1, alphabet: str = "gsm") -> None:
+    def deliver(self, *pdus: DeliverSm, link: str = "main", epoch: int = 1, **how: str) -> None:
         """Deliver without waiting for an answer."""
         for pdu in pdus:
             self._sequence += 1
             octets = {name: getattr(pdu, name) for name in DeliverSm.__dataclass_fields__ if name != "sequence"}
-            self.inbox.take(self.session(link, alphabet), DeliverSm(**octets, sequence=self._sequence), epoch)
+            self.inbox.take(self.session(link, **how), DeliverSm(**octets, sequence=self._sequence), epoch)
 
     def say(self, *pdus: DeliverSm, **how) -> list[int]:
         """Deliver, one at a time; the answers."""
@@ -337,6 +338,23 @@ def test_26_a_receipt_before_the_response_is_parked_and_matched(world, link, wri
         line.submitted("A1F")
         assert line.statuses() == ["delivered"]
         assert line.rows("SELECT * FROM parked_key") == line.rows("SELECT * FROM parked_receipt") == []
+
+    play(world, story)
+
+
+@pytest.mark.parametrize(
+    ("message_ids", "delivered"), [("auto", "10"), ("same", "10"), ("hex-decimal", "A"), ("decimal-hex", "16")]
+)
+def test_8_ids_that_can_be_read_in_two_ways_are_read_as_the_link_says(world, message_ids, delivered):
+    """Three texts to one phone, whose ids are 10 in some base."""
+
+    def story(line: Line) -> None:
+        for number, message_id in enumerate(("10", "A", "16")):
+            world.birth(f"b{number}", birth_order=number + 1)
+            line.submitted(message_id)
+        assert line.say(receipt("10"), message_ids=message_ids) == [Status.ROK]
+        known = line.rows("SELECT message_id FROM segment WHERE state = 'delivered'")
+        assert known == [(delivered,)]
 
     play(world, story)
 

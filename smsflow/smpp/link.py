@@ -102,6 +102,7 @@ class LinkSettings:
     destination: tuple[int, int] = (1, 1)
     alphabet: str = "gsm"
     long_texts: str = "udh8"
+    message_ids: str = "auto"
     rules: Mapping[int, Rule] = field(default_factory=dict, hash=False)
     prefixes: tuple[str, ...] = ()
     outbind: tuple[str, int] | None = None

@@ -19,7 +19,7 @@ from smsflow.core.encoding import Alphabet, decode_received
 from smsflow.smpp.codec import DeliverSm, Tag, find_tlv
 from smsflow.smpp.segments import read_part
 
-__all__ = ["Receipt", "State", "id_key", "id_keys", "read_receipt"]
+__all__ = ["Ids", "Receipt", "State", "id_key", "id_keys", "read_receipt"]
 
 
 class State(Enum):
@@ -29,6 +29,20 @@ class State(Enum):
     FAILED = "failed"
     EXPIRED = "expired"
     UNDER_WAY = "under_way"
+
+
+class Ids(Enum):
+    """How a centre writes the id of a text in submit_sm_resp, and then in its receipt; the configuration's value.
+
+    Where the parameters and the text of a receipt hold two ids, the one in the parameters is as in submit_sm_resp
+    (SMPP v3.4 §5.3.2.12), and what is said here is true of the other.
+    """
+
+    AUTO = "auto"
+    """The same, or else in the other base, whichever finds a text."""
+    SAME = "same"
+    HEX_DECIMAL = "hex-decimal"
+    DECIMAL_HEX = "decimal-hex"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +58,21 @@ class Receipt:
     error: str = ""
     other_id: str = ""
 
-    @property
-    def keys(self) -> tuple[str, ...]:
+    def find_keys(self, ids: Ids = Ids.AUTO) -> tuple[str, ...]:
         """Return `id_keys` of both ids, the likelier first; may be empty."""
-        return tuple(dict.fromkeys(id_keys(self.message_id) + id_keys(self.other_id)))
+        if ids in (Ids.AUTO, Ids.SAME):
+            return tuple(dict.fromkeys(id_keys(self.message_id, ids) + id_keys(self.other_id, ids)))
+        if self.other_id:
+            return tuple(dict.fromkeys(id_keys(self.message_id, Ids.SAME) + id_keys(self.other_id, ids)))
+        return id_keys(self.message_id, ids)
 
-    @property
-    def own_keys(self) -> tuple[str, ...]:
-        """Return `id_key` of both ids, in no other base than they came; may be empty."""
-        return tuple(dict.fromkeys(id_key(each) for each in (self.message_id, self.other_id) if each))
+    def find_own_keys(self, ids: Ids = Ids.AUTO) -> tuple[str, ...]:
+        """Return those of `find_keys` that are no guess: nothing is read in another base unless `ids` says so."""
+        return self.find_keys(Ids.SAME if ids is Ids.AUTO else ids)
 
+
+_LONGEST_NUMBER: Final = 32
+"""Digits of an id that is read as a number."""
 
 # SMPP v3.4 §5.2.12: bits 5 to 2 of esm_class, message type.
 _TYPE_BITS: Final = 0x3C
@@ -133,20 +152,26 @@ def id_key(message_id: str) -> str:
     return folded.lstrip("0") or folded[:1]
 
 
-def id_keys(message_id: str) -> tuple[str, ...]:
+def id_keys(message_id: str, ids: Ids = Ids.AUTO) -> tuple[str, ...]:
     """Return what the id of a receipt may be called in the submit_sm_resp, the likelier first.
 
-    The first is the id as it came, to be looked for among raw ids; the others are to be looked for among
-    `id_key` of the raw ids: as it is, read as hexadecimal and written in decimal, and the other way round.
-    Shape: no repetitions; empty for an empty id.
+    They are to be looked for among `id_key` of the ids that came there: the id as it is, read as hexadecimal and
+    written in decimal, and the other way round, as far as `ids` allows. Where it names a base, and the id is no
+    number of it, the id stays as it is. Shape: no repetitions; empty for an empty id.
     """
     if not message_id:
         return ()
     key = id_key(message_id)
-    keys = [message_id, key]
-    if key.isascii() and key.isalnum() and len(key) <= 32:
-        if re.fullmatch("[0-9a-f]+", key):
-            keys.append(str(int(key, 16)))
-        if key.isdecimal():
-            keys.append(f"{int(key):x}")
+    short = len(key) <= _LONGEST_NUMBER
+    in_decimal = [str(int(key, 16))] if short and re.fullmatch("[0-9a-f]+", key) else []
+    in_hex = [f"{int(key):x}"] if short and re.fullmatch("[0-9]+", key) else []
+    match ids:
+        case Ids.AUTO:
+            keys = [key, *in_decimal, *in_hex]
+        case Ids.SAME:
+            keys = [key]
+        case Ids.HEX_DECIMAL:
+            keys = in_hex or [key]
+        case Ids.DECIMAL_HEX:
+            keys = in_decimal or [key]
     return tuple(dict.fromkeys(keys))

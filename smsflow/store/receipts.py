@@ -26,8 +26,8 @@ _LOOK_AT = 64  # texts with the same id that are looked at when a receipt does n
 class Report:
     """A receipt for one part. `state` is final: `delivered`, `failed` or `expired`.
 
-    `keys` are all forms of its id, the likelier first; `own_keys` those that only differ in case and leading
-    zeros, not by the base of the number. `msisdn` is empty when the receipt does not name a phone.
+    `keys` are all forms of its id, the likelier first; `own_keys` those of which the link is sure, without a guess
+    at the base of the number. `msisdn` is empty when the receipt does not name a phone.
     """
 
     at: datetime

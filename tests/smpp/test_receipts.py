@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsflow.smpp.codec import DeliverSm
-from smsflow.smpp.receipts import Receipt, State, id_key, id_keys, read_receipt
+from smsflow.smpp.receipts import Ids, Receipt, State, id_key, id_keys, read_receipt
 
 TEXT = b"id:0A1F sub:001 dlvrd:001 submit date:2610011200 done date:2610011201 stat:DELIVRD err:000 text:Hello"
 ID, STATE = 0x001E, 0x0427
@@ -100,8 +100,8 @@ def test_parameters_come_before_the_text_and_both_ids_are_kept():
     pdu = DeliverSm(esm_class=4, short_message=b"id:2591 stat:EXPIRED", tlvs=((ID, b"0A1F\0"), (STATE, b"\x02")))
     receipt = read_receipt(pdu)
     assert receipt == Receipt("0A1F", State.DELIVERED, other_id="2591")
-    assert receipt.keys[0] == "0A1F"
-    assert "2591" in receipt.keys
+    assert receipt.find_keys() == ("a1f", "2591", "9617")
+    assert receipt.find_own_keys() == ("a1f", "2591")
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,40 @@ def test_ids_meet_however_they_are_written(submitted, receipted):
 
 def test_keys_are_few_and_the_likelier_first():
     """The order is the order of evidence."""
-    assert id_keys("0012") == ("0012", "12", "18", "c")
+    assert id_keys("0012") == ("12", "18", "c")
     assert id_keys("") == ()
-    assert id_keys("000") == ("000", "0")
+    assert id_keys("000") == ("0",)
     assert id_keys("x-1") == ("x-1",)
+
+
+@pytest.mark.parametrize(
+    ("ids", "keys"),
+    [
+        (Ids.AUTO, ("12", "18", "c")),
+        (Ids.SAME, ("12",)),
+        (Ids.HEX_DECIMAL, ("c",)),
+        (Ids.DECIMAL_HEX, ("18",)),
+    ],
+)
+def test_8_an_operator_says_in_which_base_ids_are_written(ids, keys):
+    """Then nothing is guessed: another id that reads the same in the other base is not looked for."""
+    assert id_keys("0012", ids) == keys
+    assert id_keys("x-1", ids) == ("x-1",)
+    assert Receipt("0012", State.DELIVERED).find_own_keys(ids) == (keys[:1])
+
+
+@pytest.mark.parametrize(("ids", "text_id"), [(Ids.HEX_DECIMAL, "18"), (Ids.DECIMAL_HEX, "c")])
+def test_8_an_id_in_the_parameters_that_differs_from_the_texts_is_the_one_of_the_response(ids, text_id):
+    """§5.3.2.12: it is returned as it was in submit_sm_resp; the other is read in the base that was said."""
+    assert Receipt("12", State.DELIVERED, other_id=text_id).find_keys(ids) == ("12",)
 
 
 @given(st.binary(max_size=160), st.integers(0, 255), st.binary(max_size=70), st.binary(max_size=3))
 def test_nothing_makes_read_receipt_raise(octets, coding, message_id, state):
     """Any octets in any field."""
     pdu = DeliverSm(esm_class=4, data_coding=coding, short_message=octets, tlvs=((ID, message_id), (STATE, state)))
-    assert len(read_receipt(pdu).keys) == len(set(read_receipt(pdu).keys))
+    receipt = read_receipt(pdu)
+    for ids in Ids:
+        keys = receipt.find_keys(ids)
+        assert len(keys) == len(set(keys))
+        assert bool(keys) == bool(receipt.message_id)
