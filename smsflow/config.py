@@ -70,6 +70,7 @@ class LinkConfig:
     alphabet: str = "gsm"  # what data_coding 0 means: gsm, gsm-packed, latin1, ascii, utf8
     long_texts: str = "udh8"  # udh8, udh16, sar, payload
     message_ids: str = "auto"  # in submit_sm_resp and in receipts: auto, same, hex-decimal, decimal-hex
+    udh: str = "flag"  # how a header of a part that comes in is known: flag, guess
     enquire_link_s: float = 30.0
     response_timeout_s: float = 30.0
     statuses: Mapping[int, Rule] = field(default_factory=dict)
@@ -301,6 +302,7 @@ class _Link(_Model):
     alphabet: Literal["gsm", "gsm-packed", "latin1", "ascii", "utf8"] = "gsm"
     long_texts: Literal["udh8", "udh16", "sar", "payload"] = "udh8"
     message_ids: Literal["auto", "same", "hex-decimal", "decimal-hex"] = "auto"
+    udh: Literal["flag", "guess"] = "flag"
     enquire_link: Annotated[str, _text(_timeout)] = "30s"
     response_timeout: Annotated[str, _text(_timeout)] = "30s"
     statuses: dict[Annotated[str, _text(_status)], _Rule] = {}
@@ -487,6 +489,7 @@ def _link(link: _Link, password: str, folder: Path) -> LinkConfig:
         alphabet=link.alphabet,
         long_texts=link.long_texts,
         message_ids=link.message_ids,
+        udh=link.udh,
         enquire_link_s=_seconds(link.enquire_link),
         response_timeout_s=_seconds(link.response_timeout),
         statuses={find_status(word): _rule(rule) for word, rule in link.statuses.items()},

@@ -252,6 +252,7 @@ def find_sessions(link: LinkConfig) -> tuple[LinkSettings, ...]:
             alphabet=link.alphabet,
             long_texts=link.long_texts,
             message_ids=link.message_ids,
+            udh=link.udh,
             enquire_link_s=link.enquire_link_s,
             response_timeout_s=link.response_timeout_s,
             rules=link.statuses,

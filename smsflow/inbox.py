@@ -134,7 +134,7 @@ class Inbox:
     def _read(self, arrival: _Arrival, pdu: DeliverSm) -> tuple[Inbound, Part | None]:
         link = arrival.session.settings
         alphabet = self._alphabets[link.name]
-        found, octets = read_part(pdu, alphabet)
+        found, octets = read_part(pdu, alphabet, guess_header=link.udh == "guess")
         inbound = Inbound(
             at=self._now(),
             link=link.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from datetime import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from smsflow.config import GatewayConfig, LinkConfig, Right, Settings, load_config
 from smsflow.core.errors import ConfigError
 from smsflow.core.hours import QuietHours
+from smsflow.daemon import find_sessions
 from smsflow.smpp.statuses import Rule, Verdict
 
 SHIPPED = Path(__file__).parent.parent / "config" / "smsflow.yaml"
@@ -142,7 +144,7 @@ def with_link(more: str) -> str:
 def test_link_can_be_made_to_differ_in_every_way(tmp_path):
     """What an operator's centre needs besides, each key by itself optional."""
     more = """system_type: ESME, address_range: "^1414", source: {ton: 3, npi: 0}, destination: {ton: 0, npi: 1},
-        alphabet: latin1, long_texts: sar, message_ids: hex-decimal,
+        alphabet: latin1, long_texts: sar, message_ids: hex-decimal, udh: guess,
         enquire_link: 10s, response_timeout: 1m, prefixes: ["7701", "7702"],
         statuses: {"0x400": {then: retry}, esme_rmsgqful: {then: final}, "88": {then: pause, pause: 5s, times: 9}},
         outbind: "0.0.0.0:2776\""""
@@ -150,7 +152,7 @@ def test_link_can_be_made_to_differ_in_every_way(tmp_path):
 
     assert (link.system_type, link.address_range) == ("ESME", "^1414")
     assert (link.source, link.destination) == ((3, 0), (0, 1))
-    assert (link.alphabet, link.long_texts, link.message_ids) == ("latin1", "sar", "hex-decimal")
+    assert (link.alphabet, link.long_texts, link.message_ids, link.udh) == ("latin1", "sar", "hex-decimal", "guess")
     assert (link.enquire_link_s, link.response_timeout_s) == (10, 60)
     assert (link.prefixes, link.outbind) == (("7701", "7702"), ("0.0.0.0", 2776))
     assert link.statuses == {
@@ -158,6 +160,22 @@ def test_link_can_be_made_to_differ_in_every_way(tmp_path):
         0x14: Rule(Verdict.FINAL),
         0x58: Rule(Verdict.PAUSE, times=9, pause_s=5),
     }
+
+
+def test_every_key_of_a_link_reaches_its_sessions(tmp_path):
+    """A key that is read and goes nowhere is worse than none."""
+    defaults = find_sessions(load(tmp_path, MINIMAL).links[0])[0]
+    changed = {
+        "window": 3, "tps": 7, "system_type": "t", "address_range": "r", "source": (1, 2), "destination": (3, 4),
+        "alphabet": "latin1", "long_texts": "sar", "message_ids": "same", "udh": "guess", "enquire_link_s": 1.0,
+        "response_timeout_s": 2.0, "prefixes": ("7",), "outbind": ("h", 1),
+    }  # fmt: skip
+    link = replace(load(tmp_path, MINIMAL).links[0], **changed, statuses={1: Rule(Verdict.FINAL)})
+    for session in find_sessions(link):
+        assert {name: getattr(session, name) for name in changed} == changed
+        assert session.rules == {1: Rule(Verdict.FINAL)}
+    own = {field.name for field in fields(LinkConfig)} & {field.name for field in fields(defaults)}
+    assert own - set(changed) == {"name", "host", "port", "system_id", "password", "bind"}
 
 
 @pytest.mark.parametrize(

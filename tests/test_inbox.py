@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,6 +153,19 @@ def test_27_parts_of_any_kind_in_any_order_are_one_text(world, long_texts, order
         assert line.say(*chosen) == [Status.ROK] * len(chosen)
 
     assert play(world, story).texts() == [text]
+
+
+@pytest.mark.parametrize(("udh", "texts"), [("guess", 1), ("flag", 2)])
+def test_28_parts_whose_flag_was_lost_are_one_text_where_the_link_says_so(world, udh, texts):
+    """Else each is a text by itself."""
+
+    def story(line: Line) -> None:
+        lost = [replace(each, esm_class=0) for each in parts(LONG)]
+        assert line.say(*lost, udh=udh) == [Status.ROK] * 2
+        assert len(line.texts()) == texts
+        assert (line.texts() == [LONG]) is (texts == 1)
+
+    play(world, story)
 
 
 def test_27_parts_survive_a_restart_between_them(world):

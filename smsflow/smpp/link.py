@@ -103,6 +103,7 @@ class LinkSettings:
     alphabet: str = "gsm"
     long_texts: str = "udh8"
     message_ids: str = "auto"
+    udh: str = "flag"
     rules: Mapping[int, Rule] = field(default_factory=dict, hash=False)
     prefixes: tuple[str, ...] = ()
     outbind: tuple[str, int] | None = None

@@ -188,10 +188,13 @@ class Part:
         return self.kind, self.reference, self.total
 
 
-def read_part(pdu: SmPdu, alphabet: Alphabet = Alphabet.GSM) -> tuple[Part | None, bytes]:
+def read_part(
+    pdu: SmPdu, alphabet: Alphabet = Alphabet.GSM, *, guess_header: bool = False
+) -> tuple[Part | None, bytes]:
     """Return which part `pdu` is, None if it is whole, and its octets without a user data header.
 
-    Septets that come packed by the link's `alphabet` are unpacked: how depends on the header.
+    Septets that come packed by the link's `alphabet` are unpacked: how depends on the header. `guess_header`:
+    octets that begin as a part's header does are read as one, though the flag is not set.
 
     What is no sound part (part 3 of 2, part 0, a total of 1) is taken as a whole text.
     """
@@ -199,10 +202,18 @@ def read_part(pdu: SmPdu, alphabet: Alphabet = Alphabet.GSM) -> tuple[Part | Non
     if pdu.esm_class & UDHI and payload and payload[0] < len(payload):
         # "The UDHI flag set": trust the flag (3GPP TS 23.040 §9.2.3.24), if the header's length can be true.
         end = payload[0] + 1
+    elif guess_header and _looks_like_header(payload):
+        end = payload[0] + 1
     octets = payload[end:]
     if alphabet is Alphabet.GSM_PACKED and encoding.is_gsm_coding(pdu.data_coding):
         octets = encoding.unpack(octets, _fill_bits(end))
     return (_read_header(payload[1:end]) if end else None) or _read_sar(pdu), octets
+
+
+def _looks_like_header(payload: bytes) -> bool:
+    """Whether `payload` begins with a header that names a sound part and nothing else."""
+    plain = payload[:3] in (bytes((5, _CONCATENATED_8, 3)), bytes((6, _CONCATENATED_16, 4)))
+    return plain and _read_header(payload[1 : payload[0] + 1]) is not None
 
 
 def _read_header(header: bytes) -> Part | None:

@@ -108,6 +108,34 @@ def test_a_header_without_the_flag_is_text():
     assert read_part(DeliverSm(short_message=octets)) == (None, octets)
 
 
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        ("0500032a0201", Part(0x2A, 2, 1, Kind.UDH8)),
+        ("060804012a0302", Part(0x12A, 3, 2, Kind.UDH16)),
+        ("0500032a0203", None),
+        ("0500032a0101", None),
+        ("0500032a0200", None),
+        ("0500032a02", None),
+        ("0600032a020100", None),
+        ("050003", None),
+        ("", None),
+    ],
+)
+def test_28_a_header_without_the_flag_is_found_where_the_link_says_so(head, part):
+    """Only one that names a sound part, and no other element: the rest is text."""
+    octets = bytes.fromhex(head)
+    whole = octets + b"R" if part else octets
+    assert read_part(DeliverSm(short_message=whole), guess_header=True) == (part, b"R" if part else octets)
+
+
+def test_28_packed_septets_after_a_guessed_header_begin_at_a_septets_boundary():
+    """As after one with the flag."""
+    (first, _) = segment("R" * 161, 1, alphabet=Alphabet.GSM_PACKED)
+    pdu = DeliverSm(short_message=first.short_message)
+    assert read_part(pdu, Alphabet.GSM_PACKED, guess_header=True) == (Part(1, 2, 1, Kind.UDH8), b"R" * 153)
+
+
 def test_sar_parameters_are_parts():
     """SMPP v3.4 §5.3.2.22 to 24; all three, in any order."""
     tlvs = ((0x020C, b"\x01\x2a"), (0x020E, b"\x02"), (0x020F, b"\x01"))
