@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -116,6 +116,7 @@ class Settings:
     zone: ZoneInfo
     quiet: QuietHours | None
     links: tuple[LinkConfig, ...]
+    parts_timeout: timedelta = timedelta(minutes=10)
     api: ApiConfig | None = None
     gateways: Mapping[str, GatewayConfig] = field(default_factory=dict)
 
@@ -340,6 +341,7 @@ class _Config(_Model):
     zone: Annotated[str, _text(_zone)]
     quiet: Annotated[_Quiet | None, BeforeValidator(_quiet)]
     links: Annotated[list[_Link], Field(min_length=1)]
+    parts_timeout: Annotated[str, _text(_timeout)] = "10m"
     api: _Api | None = None
     gateways: dict[Word, _Gateway] = {}
 
@@ -453,6 +455,7 @@ def _settings(model: _Config, path: Path, secrets: Mapping[Trail, str]) -> Setti
         links=tuple(
             _link(link, secrets["links", index, "password"], folder) for index, link in enumerate(model.links)
         ),
+        parts_timeout=timedelta(seconds=_seconds(model.parts_timeout)),
         api=_api(model.api, secrets) if model.api else None,
         gateways={
             kind: GatewayConfig(

@@ -123,7 +123,12 @@ class Daemon:
         self.queries = Queries(settings.store_path, settings.zone, library)
         stack.callback(self.queries.close)
         self._inbox = Inbox(
-            Replies(self.engine, self.store), self.store, self.writer, now, run=now().strftime("%Y%m%d%H%M%S%f")
+            Replies(self.engine, self.store),
+            self.store,
+            self.writer,
+            now,
+            run=now().strftime("%Y%m%d%H%M%S%f"),
+            parts_timeout=settings.parts_timeout,
         )
         self._switchboard = Switchboard(self._inbox, sender, now)
 

@@ -61,6 +61,7 @@ class Inbox:
     """Takes what the links deliver. `run` tells one start of the daemon from the next.
 
     A long text is taken without the parts that are missing when `parts_timeout` has passed since the last came.
+    It is of no link: the parts of one text may come by several.
     """
 
     def __init__(

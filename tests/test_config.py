@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import time
+from datetime import time, timedelta
 from pathlib import Path
 
 import pytest
@@ -74,6 +74,7 @@ def test_least_configuration_has_defaults(tmp_path):
     settings = load(tmp_path, MINIMAL)
 
     assert (settings.quiet, settings.api, settings.gateways) == (None, None, {})
+    assert settings.parts_timeout == timedelta(minutes=10)
     assert (settings.links[0].window, settings.links[0].tps, settings.links[0].tls) == (64, 100, None)
 
 

@@ -713,6 +713,17 @@ def test_behaviour_27_reference_used_again_at_once(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_behaviour_27_a_part_that_never_comes(tmp_path: Path) -> None:
+    """The rest is taken when the configuration's parts_timeout has passed."""
+
+    async def scene(_: RawCentre, wire: Wire, stack: Stack) -> None:
+        await wire.deliver(sm(udh8(7, 2, 1) + b"one", esm=0x40))
+        assert stack.texts_in() == []
+        await stack.until(lambda: stack.texts_in() == ["one"])
+
+    play(tmp_path, scene, api="parts_timeout: 1s\n")
+
+
 UDHI = {
     "flag_missing": sm(b"\x05\x00\x03\x01\x02\x01text"),
     "flag_without_header": sm(b"text", esm=0x40),
