@@ -412,7 +412,7 @@ class _Api:
         return JSONResponse({"case": case, "id": event.id, "outcome": outcome.value}, 202)
 
     async def post_operation(self, case: str, request: Request) -> JSONResponse:
-        """Resume a suspended case, end one, or clear its flags when somebody has looked."""
+        """Resume a suspended case, end one, clear its flags or send again what is in doubt."""
         number = self._find_case(case)
         operation = parse_operation(await _read_json(request))
         if isinstance(operation, Rejection):

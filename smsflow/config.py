@@ -32,6 +32,7 @@ from smsflow.core.durations import parse_duration
 from smsflow.core.errors import ConfigError, Finding
 from smsflow.core.hours import QuietHours
 from smsflow.smpp.statuses import Rule, Verdict, find_status
+from smsflow.store.outbox import OnDoubt
 from smsflow.tls import TlsFiles, make_context
 
 __all__ = ["ApiConfig", "Client", "GatewayConfig", "LinkConfig", "Right", "Settings", "load_config"]
@@ -76,6 +77,7 @@ class LinkConfig:
     statuses: Mapping[int, Rule] = field(default_factory=dict)
     prefixes: tuple[str, ...] = ()
     outbind: tuple[str, int] | None = None
+    on_doubt: OnDoubt = field(default_factory=OnDoubt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,16 @@ def _tls(value: object) -> object:
     raise ValueError(f"expected true, false or {{ca: FILE, cert: FILE, key: FILE, verify: true}}, got {value!r}")
 
 
+def _on_doubt(value: object) -> object:
+    if isinstance(value, dict | _OnDoubt):
+        return value
+    if value in ("resend", "hold"):
+        return {"questions": value, "notices": value}
+    raise ValueError(
+        f"expected resend, hold or {{questions: resend, notices: hold, replace: false}}, got {value!r}"
+    )
+
+
 def _listen(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if not (host and colon and port.isascii() and port.isdigit() and 1 <= int(port) <= _PORT_MAX):
@@ -286,6 +298,12 @@ class _Rule(_Model):
     pause: Annotated[str, _text(_timeout)] | None = None
 
 
+class _OnDoubt(_Model):
+    questions: Literal["resend", "hold"] = "resend"
+    notices: Literal["resend", "hold"] = "resend"
+    replace: bool = False
+
+
 class _Link(_Model):
     name: Word
     host: Word
@@ -309,6 +327,7 @@ class _Link(_Model):
     statuses: dict[Annotated[str, _text(_status)], _Rule] = {}
     prefixes: list[Annotated[str, _text(_prefix)]] = []
     outbind: Annotated[str, _text(_listen)] | None = None
+    on_doubt: Annotated[_OnDoubt, BeforeValidator(_on_doubt)] = _OnDoubt()
 
     @model_validator(mode="after")
     def _outbind_is_plain(self) -> _Link:
@@ -498,6 +517,11 @@ def _link(link: _Link, password: str, folder: Path) -> LinkConfig:
         statuses={find_status(word): _rule(rule) for word, rule in link.statuses.items()},
         prefixes=tuple(link.prefixes),
         outbind=_address(link.outbind) if link.outbind else None,
+        on_doubt=OnDoubt(
+            hold_questions=link.on_doubt.questions == "hold",
+            hold_notices=link.on_doubt.notices == "hold",
+            replace=link.on_doubt.replace,
+        ),
     )
 
 

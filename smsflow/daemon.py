@@ -112,13 +112,14 @@ class Daemon:
             _log.info(DIALOG_LOADED, dialog=name, revision=short_revision(dialog.revision) if dialog else "")
         self.engine = Engine(self.store, library, settings.quiet, on_step=self._on_step)
         self.births = Births(self.engine, self.store, on_birth=_tell_birth)
-        sender = Sender(self.store, settings.number, now)
+        on_doubt = {link.name: link.on_doubt for link in settings.links}
+        sender = Sender(self.store, settings.number, now, on_doubt)
         self._sender = sender
         self.writer = Writer(self.store, last=sender.claim, after=sender.send)
         stack.callback(self.writer.commit)
         sender.writer = self.writer
         with self.store.transaction():
-            self.store.outbox.doubt_all(now())
+            self.store.outbox.doubt_all(now(), on_doubt)
             self.store.outbox.use_routes(_find_routes(settings.links))
         self.queries = Queries(settings.store_path, settings.zone, library)
         stack.callback(self.queries.close)

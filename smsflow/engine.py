@@ -168,7 +168,8 @@ class Engine:
         self._store.add_flag(case, "timer_failed", now)
 
     def operate(self, case: int, action: str, at: datetime) -> Outcome:
-        """What a person does about a case: `resume` a suspended one, `end` one, `clear` its flags.
+        """What a person does about a case: `resume` a suspended one, `end` one, `clear` its flags, or `resend`
+        its texts that are in doubt.
 
         Raises: Refused `unknown_case` or `unknown_action`.
         """
@@ -178,6 +179,8 @@ class Engine:
         if action == "clear":
             self._store.clear_flags(case, at)
             return Outcome.MOVED
+        if action == "resend":
+            return Outcome.MOVED if self._store.outbox.resend(case, at) else Outcome.STALE
         if action == "end":
             return self.move(conversation, Ended(at, "ended")).outcome
         if action != "resume":

@@ -225,7 +225,7 @@ class BodyEventIn(_Model):
 class OperateIn(_Model):
     """What a person does about a case."""
 
-    action: Literal["resume", "end", "clear"]
+    action: Literal["resume", "end", "clear", "resend"]
 
 
 class LinkActionIn(_Model):

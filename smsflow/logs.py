@@ -34,6 +34,7 @@ EVENTS = {
     "reply.failed": ("error", "a text could not be handled: our bug; it is kept"),
     "text.sent": ("debug", "a message centre took a text"),
     "text.queued_again": ("info", "a message centre did not take a text; it is tried again"),
+    "text.in_doubt": ("warning", "nobody knows whether a message centre took a text; a person decides"),
     "text.failed": ("warning", "a message centre will never take a text"),
     "text.receipt_unmatched": ("debug", "a receipt for a text that is not known"),
     "timer.failed": ("error", "a timer could not be carried out: our bug; it is tried later"),
@@ -68,6 +69,7 @@ REPLY_HANDLED = "reply.handled"
 REPLY_FAILED = "reply.failed"
 TEXT_SENT = "text.sent"
 TEXT_QUEUED_AGAIN = "text.queued_again"
+TEXT_IN_DOUBT = "text.in_doubt"
 TEXT_FAILED = "text.failed"
 TEXT_RECEIPT_UNMATCHED = "text.receipt_unmatched"
 TIMER_FAILED = "timer.failed"

@@ -2,7 +2,9 @@
 
 A text is `sending` on the disk before its first octet leaves. When its response never comes it is in doubt, and
 is sent again, marked: at most the window's worth for each connection that is lost. While its connection lives it
-waits a little before that, because a response may be late; a late one is believed.
+waits a little before that, because a response may be late; a late one is believed. What is in doubt
+a second time on a living connection, what cuts the connection when it goes alone, and what its link says to hold,
+waits for a person.
 
 Texts for one phone are on their way one at a time, and in order: what is refused for now goes before what was
 queued after it. A text goes by the link that its route names, by another while that one is down; if none is
@@ -13,23 +15,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import structlog
 
 from smsflow.core.encoding import Alphabet
 from smsflow.core.errors import LocalViolation, StoreError
-from smsflow.logs import TEXT_FAILED, TEXT_QUEUED_AGAIN, TEXT_SENT
+from smsflow.logs import TEXT_FAILED, TEXT_IN_DOUBT, TEXT_QUEUED_AGAIN, TEXT_SENT
 from smsflow.smpp.codec import SubmitSm
 from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import LongTexts, submits
 from smsflow.smpp.session import Session, SessionState
 from smsflow.smpp.statuses import Rule, Verdict, status_name, submit_rule
-from smsflow.store.outbox import DueText, Taken
+from smsflow.store.outbox import SUSPECT, DueText, OnDoubt, Taken
 from smsflow.store.store import Store
 from smsflow.writer import Writer
 
@@ -59,6 +62,7 @@ class _Lane:
 
     session: Session
     waiting: deque[tuple[_Token, SubmitSm]]
+    alone: int | None = None  # a suspect, which is the only text on its way
 
 
 @dataclass(slots=True)
@@ -72,10 +76,17 @@ class _Flight:
 
 
 class Sender:
-    """Sends what the outbox holds through whichever sessions can submit."""
+    """Sends what the outbox holds through whichever sessions can submit. `on_doubt` is by the name of the link."""
 
-    def __init__(self, store: Store, number: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        number: str,
+        now: Callable[[], datetime],
+        on_doubt: Mapping[str, OnDoubt] = MappingProxyType({}),
+    ) -> None:
         self._store = store
+        self._on_doubt = on_doubt
         self._number = number
         self._now = now
         self._lanes: dict[Session, _Lane] = {}
@@ -87,6 +98,9 @@ class Sender:
         """Use a session that may submit."""
         self._lanes[session] = _Lane(session, deque())
 
+    def _policy(self, session: Session) -> OnDoubt:
+        return self._on_doubt.get(session.settings.name, OnDoubt())
+
     # --- inside the writer's transaction ------------------------------------------------------------
 
     def claim(self) -> list[tuple[_Lane, tuple[DueText, ...]]]:
@@ -94,10 +108,17 @@ class Sender:
         claimed: list[tuple[_Lane, tuple[DueText, ...]]] = []
         busy = self._busy.copy()  # the transaction may fail yet
         for lane in self._lanes.values():
-            room = 0 if lane.waiting else lane.session.room()
+            room = 0 if lane.waiting or lane.alone is not None else lane.session.room()
             if room:
                 name = lane.session.settings.name
-                texts = self._store.outbox.claim(name, room, self._now(), routes=self._routes(name), busy=busy)
+                texts = self._store.outbox.claim(
+                    name,
+                    room,
+                    self._now(),
+                    routes=self._routes(name),
+                    busy=busy,
+                    idle=not lane.session.in_flight,
+                )
                 if texts:
                     claimed.append((lane, texts))
         return claimed
@@ -128,13 +149,15 @@ class Sender:
             self._fail(lane.session, text, str(error))
             return
         self._flights[text.id] = _Flight(text, len(parts))
+        if text.doubts >= SUSPECT:
+            lane.alone = text.id
         lane.waiting.extend(
             (_Token(text.id, part, len(parts), text.attempts), pdu) for part, pdu in enumerate(parts)
         )
 
     def _make_parts(self, session: Session, text: DueText) -> tuple[SubmitSm, ...]:
         settings = session.settings
-        return submits(
+        parts = submits(
             text.text,
             source_addr=self._number,
             destination_addr=text.msisdn,
@@ -144,6 +167,9 @@ class Sender:
             long_texts=LongTexts(settings.long_texts),
             alphabet=Alphabet(settings.alphabet),
         )
+        if text.may_replace and self._policy(session).replace and len(parts) == 1:
+            return (replace(parts[0], replace_if_present_flag=1),)
+        return parts
 
     def room(self, session: Session) -> None:
         """The session has room: first for what was claimed already, then for more."""
@@ -192,7 +218,7 @@ class Sender:
             return
         last = not flight.open and not flight.refused and not flight.doubted
         if last:
-            del self._flights[token.text]
+            self._land(token.text)
             _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=link)
         msisdn = flight.text.msisdn if last else ""
 
@@ -244,13 +270,20 @@ class Sender:
         text, now = flight.text, self._now()
         if flight.refused:
             self._refuse(session, text, flight.refused)
-        elif flight.doubted and session.may_submit and text.in_doubt:  # it was sent once more already
-            self._fail(session, text, "no response")
         elif flight.doubted:
-            not_before = now + _LATE if session.may_submit else now
-            self._end(text, partial(self._store.outbox.doubt, text.id, now, not_before=not_before))
+            self._doubt(session, text)
         else:
             self._end(text, partial(self._store.outbox.retry, text.id, "", now, now))
+
+    def _doubt(self, session: Session, text: DueText) -> None:
+        """Send a text again of which nobody knows whether it was taken; or let it wait for a person."""
+        most = 1 if session.may_submit else SUSPECT
+        if text.doubts >= most or self._policy(session).holds(is_question=text.is_question):
+            _log.warning(TEXT_IN_DOUBT, text_id=text.id, link=session.settings.name, doubts=text.doubts + 1)
+            self._end(text, partial(self._store.outbox.hold_in_doubt, text.id, self._now()))
+            return
+        not_before = self._now() + (_LATE if session.may_submit else timedelta())
+        self._end(text, partial(self._store.outbox.doubt, text.id, self._now(), not_before=not_before))
 
     def _refuse(self, session: Session, text: DueText, status: int) -> None:
         """Fail a text that was refused, or queue it again."""
@@ -275,13 +308,19 @@ class Sender:
 
     def _end(self, text: DueText, write: Callable[[], object]) -> None:
         """A text is no longer on its way: `write` says so, and its phone is free for the next."""
-        self._flights.pop(text.id, None)
+        self._land(text.id)
 
         def job() -> None:
             write()
             self._busy.discard(text.msisdn)
 
         self._write(job)
+
+    def _land(self, text: int) -> None:
+        del self._flights[text]
+        for lane in self._lanes.values():
+            if lane.alone == text:
+                lane.alone = None
 
     def _forget(self, session: Session, text: int) -> int:
         """Do not submit the parts that are left of a text; how many they were."""

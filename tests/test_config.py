@@ -13,6 +13,7 @@ from smsflow.core.errors import ConfigError
 from smsflow.core.hours import QuietHours
 from smsflow.daemon import find_sessions
 from smsflow.smpp.statuses import Rule, Verdict
+from smsflow.store.outbox import OnDoubt
 
 SHIPPED = Path(__file__).parent.parent / "config" / "smsflow.yaml"
 SECRETS = {
@@ -148,7 +149,7 @@ def test_link_can_be_made_to_differ_in_every_way(tmp_path):
         alphabet: latin1, long_texts: sar, message_ids: hex-decimal, udh: guess,
         enquire_link: 10s, response_timeout: 1m, prefixes: ["7701", "7702"],
         statuses: {"0x400": {then: retry}, esme_rmsgqful: {then: final}, "88": {then: pause, pause: 5s, times: 9}},
-        outbind: "0.0.0.0:2776\""""
+        outbind: "0.0.0.0:2776", on_doubt: {notices: hold, replace: true}"""
     link = load(tmp_path, with_link(more)).links[0]
 
     assert (link.system_type, link.address_range) == ("ESME", "^1414")
@@ -156,6 +157,7 @@ def test_link_can_be_made_to_differ_in_every_way(tmp_path):
     assert (link.alphabet, link.long_texts, link.message_ids, link.udh) == ("latin1", "sar", "hex-decimal", "guess")
     assert (link.enquire_link_s, link.response_timeout_s) == (10, 60)
     assert (link.prefixes, link.outbind) == (("7701", "7702"), ("0.0.0.0", 2776))
+    assert link.on_doubt == OnDoubt(hold_notices=True, replace=True)
     assert link.statuses == {
         0x400: Rule(Verdict.RETRY, times=5, pause_s=30),
         0x14: Rule(Verdict.FINAL),
@@ -179,6 +181,12 @@ def test_every_key_of_a_link_reaches_its_sessions(tmp_path):
     assert own - set(changed) == {"name", "host", "port", "system_id", "password", "bind"}
 
 
+def test_one_word_says_what_becomes_of_every_text_in_doubt(tmp_path):
+    """`hold` is for questions and notices alike."""
+    assert load(tmp_path, with_link("on_doubt: hold")).links[0].on_doubt == OnDoubt(True, True)
+    assert load(tmp_path, with_link("on_doubt: resend")).links[0].on_doubt == OnDoubt()
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
@@ -194,6 +202,8 @@ def test_every_key_of_a_link_reaches_its_sessions(tmp_path):
         ("message_ids: hex", "expected 'auto', 'same', 'hex-decimal' or 'decimal-hex', got 'hex'"),
         ("outbind: 2776", "outbind: expected HOST:PORT with a port from 1 to 65535, got '2776'"),
         ('outbind: "0.0.0.0:2776", tls: true', "outbind cannot have tls"),
+        ("on_doubt: never", "on_doubt: expected resend, hold or {questions: resend, notices: hold"),
+        ("on_doubt: {notices: drop}", "notices: expected 'resend' or 'hold', got 'drop'"),
         ("tls: {ca: none.pem}", "tls → ca: expected a file, there is none at FOLDER/none.pem"),
         ("tls: {ca: smsflow.yaml}", "tls: these certificates cannot be used"),
         ("tls: {key: smsflow.yaml}", "tls: a key needs its certificate"),

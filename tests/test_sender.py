@@ -15,7 +15,7 @@ from smsflow.sender import Sender
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import SessionState
 from smsflow.smpp.statuses import Rule, Status, Verdict
-from smsflow.store.outbox import Routes
+from smsflow.store.outbox import OnDoubt, Routes
 from smsflow.writer import Writer
 
 ANNA, BELA, CARA = "77010000001", "77020000002", "77050000003"
@@ -32,6 +32,11 @@ class Line:
         self.state = SessionState.BOUND
         self.free = room
         self.taken: list[tuple] = []
+        self.answered = 0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.taken) - self.answered
 
     def room(self) -> int:
         return max(0, self.free) if self.may_submit else 0
@@ -47,10 +52,11 @@ class Line:
 class Desk:
     """A sender with its lines, over a real store."""
 
-    def __init__(self, world: World, *lines: Line) -> None:
+    def __init__(self, world: World, *lines: Line, on_doubt: OnDoubt | None = None) -> None:
         self.world, self.lines = world, lines
         self.now = NOON
-        self.sender = Sender(world.store, "1414", lambda: self.now)
+        policies = {line.settings.name: on_doubt for line in lines} if on_doubt else {}
+        self.sender = Sender(world.store, "1414", lambda: self.now, policies)
         self.writer = Writer(world.store, last=self.sender.claim, after=self.sender.send)
         self.sender.writer = self.writer
         for line in lines:
@@ -69,11 +75,13 @@ class Desk:
     def answer(self, line: Line, index: int, status: int = 0, message_id: str = "") -> None:
         """The centre answers what the line was given as number `index`."""
         line.free += 1
+        line.answered += 1
         self.sender.answered(line, line.taken[index][0], status, message_id or f"m{index}")
         self.writer.commit()
 
     def doubt(self, line: Line, *indexes: int) -> None:
         line.free += len(indexes)
+        line.answered += len(indexes)
         self.sender.in_doubt(line, tuple(line.taken[index][0] for index in indexes))
         self.writer.commit()
 
@@ -100,7 +108,7 @@ Make = Callable[..., Desk]
 def desk(tmp_path: Path) -> Iterator[Make]:
     """Makes desks over one store."""
     with a_world(tmp_path) as world:
-        yield lambda *lines: Desk(world, *lines)
+        yield lambda *lines, **changes: Desk(world, *lines, **changes)
 
 
 @pytest.fixture(autouse=True)
@@ -316,6 +324,191 @@ def test_20_a_cut_sends_again_what_was_on_the_wire_and_nothing_else(desk: Make) 
     assert set(desk.statuses()) == {"accepted"}
     marks = desk.world.store._connection.execute("SELECT in_doubt FROM outbox ORDER BY id").fetchall()
     assert [mark for (mark,) in marks] == [0, 1, 1, 0]
+
+
+def cut(desk: Desk, line: Line, *, until: float = 0) -> None:
+    """The connection ends with everything in flight, and is there again."""
+    on_the_wire = tuple(token for token, _ in line.taken[line.answered :])
+    line.answered = len(line.taken)
+    line.may_submit = False
+    desk.sender.in_doubt(line, on_the_wire)
+    desk.lose(line)
+    line.may_submit, line.free = True, 64
+    desk.wait(until)
+
+
+def test_text_that_is_not_answered_twice_waits_for_a_person(desk: Make) -> None:
+    """Once more after the first silence; then nobody knows, which is not the same as failed."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"))
+    desk.doubt(line, 0)
+    desk.wait(10)
+    desk.doubt(line, 1)
+    desk.wait(3600)
+    assert line.texts() == [(ANNA, "a1"), (ANNA, "a1"), (ANNA, "a2")]
+    assert desk.statuses() == ["in_doubt", "sending"]
+    assert desk.world.flags() == ["text_in_doubt"]
+
+
+def test_throttled_text_is_sent_again_after_its_first_silence(desk: Make) -> None:
+    """A refusal is no doubt: the text was surely not taken."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"))
+    desk.answer(line, 0, Status.RTHROTTLED)
+    desk.doubt(line, 1)
+    desk.wait(10)
+    assert line.texts() == [(ANNA, "a1")] * 3
+    desk.doubt(line, 2)
+    assert desk.statuses() == ["in_doubt"]
+
+
+def test_answer_that_comes_after_all_ends_the_doubt(desk: Make) -> None:
+    """Also when the text was left to a person already."""
+    line = Line()
+    desk = desk(line, on_doubt=OnDoubt(hold_notices=True))
+    desk.queue((ANNA, "a1"))
+    desk.doubt(line, 0)
+    assert desk.statuses() == ["in_doubt"]
+    line.answered -= 1
+    desk.answer(line, 0)
+    assert desk.statuses() == ["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "after_a_cut"),
+    [
+        (OnDoubt(), ["sending", "sending"]),
+        (OnDoubt(hold_notices=True), ["sending", "in_doubt"]),
+        (OnDoubt(hold_questions=True), ["in_doubt", "sending"]),
+        (OnDoubt(hold_questions=True, hold_notices=True), ["in_doubt", "in_doubt"]),
+    ],
+)
+def test_link_says_which_texts_are_held_in_doubt(desk: Make, policy: OnDoubt, after_a_cut: list[str]) -> None:
+    """A question is asked again, an amount rather is not; after a cut and after a crash alike."""
+    line = Line()
+    desk = desk(line, on_doubt=policy)
+    case = desk.world.birth()
+    desk.world.store._connection.execute("DELETE FROM outbox")
+    wait = desk.world.case(case).wait
+    with desk.world.store.transaction():
+        desk.world.store.outbox.add(case, ANNA, Send("which?", Urgency.ANSWER, NOON, True), wait, NOON)
+        desk.world.store.outbox.add(None, BELA, Send("5000 tenge", Urgency.NOTICE, NOON), None, NOON)
+    desk.writer.commit()
+    assert desk.statuses() == ["sending", "sending"]
+    cut(desk, line)
+    assert desk.statuses() == after_a_cut
+
+    with desk.world.store.transaction():
+        desk.world.store._connection.execute("UPDATE outbox SET status='sending'")
+        desk.world.store.outbox.doubt_all(NOON, {"main": policy})
+    assert desk.statuses() == [status.replace("sending", "queued") for status in after_a_cut]
+
+
+def test_person_lets_a_text_in_doubt_be_sent_again(desk: Make) -> None:
+    """By the case; a question whose wait is over is not."""
+    line = Line()
+    desk = desk(line, on_doubt=OnDoubt(hold_questions=True, hold_notices=True))
+    case = desk.world.birth()
+    desk.writer.commit()
+    cut(desk, line)
+    assert set(desk.statuses()) == {"in_doubt"}
+    assert desk.world.flags() == ["text_in_doubt"]
+    sent = len(line.taken)
+    desk.writer.submit(lambda: desk.world.engine.operate(case, "resend", NOON), lambda *_: None)
+    desk.writer.commit()
+    while len(line.taken) > line.answered:
+        desk.answer(line, line.answered)
+    assert line.texts()[sent:] == line.texts()[:sent]
+    assert set(desk.statuses()) == {"accepted"}
+    with desk.world.store.transaction():
+        assert desk.world.engine.operate(case, "resend", NOON).value == "stale"
+
+
+def test_text_that_cuts_every_connection_goes_alone_and_then_waits_for_a_person(desk: Make) -> None:
+    """What was on the wire with it is sent with it three times at most, and is no suspect when it is taken."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "poison"), (BELA, "b1"), (CARA, "c1"))
+    for _ in range(3):
+        cut(desk, line)
+    assert line.texts()[9:] == [(ANNA, "poison")]
+    desk.queue(("77059999999", "later"), urgency=Urgency.ANSWER)
+    assert len(line.taken) == 10
+    cut(desk, line)
+    assert desk.statuses() == ["in_doubt", "sending", "queued", "queued"]
+    assert line.texts()[10:] == [(BELA, "b1")]
+    desk.answer(line, 10)
+    desk.answer(line, 11)
+    desk.answer(line, 12)
+    assert line.texts()[11:] == [(CARA, "c1"), ("77059999999", "later")]
+    assert desk.statuses() == ["in_doubt", "accepted", "accepted", "accepted"]
+
+
+def test_suspect_waits_until_the_link_is_idle(desk: Make) -> None:
+    """And nothing that was queued behind it goes before."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"))
+    for _ in range(3):
+        cut(desk, line)
+    line.free = 0
+    cut(desk, line)  # it went alone: held
+    assert desk.statuses() == ["in_doubt"]
+    desk.world.store._connection.execute("UPDATE outbox SET status='queued', urgency=3, in_doubt=3")
+    desk.queue((BELA, "b1"), (CARA, "c1"))
+    desk.wait(0)
+    sent = len(line.taken)
+    assert line.texts()[-2:] == [(BELA, "b1"), (CARA, "c1")]
+    desk.answer(line, sent - 2)
+    assert len(line.taken) == sent
+    desk.answer(line, sent - 1)
+    assert line.texts()[sent:] == [(ANNA, "a1")]
+
+
+def test_crash_of_ours_is_not_counted_against_a_text(desk: Make) -> None:
+    """However often we die, it is sent again, and with the others."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (BELA, "b1"))
+    with desk.world.store.transaction():
+        for _ in range(9):
+            desk.world.store._connection.execute("UPDATE outbox SET status='sending'")
+            desk.world.store.outbox.doubt_all(NOON, {})
+    assert desk.world.store._connection.execute("SELECT DISTINCT in_doubt FROM outbox").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("replace", "text", "flags"), [(True, "a", [0, 1]), (True, "x" * 300, [0, 0, 0, 0]), (False, "a", [0, 0])]
+)
+def test_second_sending_replaces_the_first_where_the_link_can(
+    desk: Make, replace: bool, text: str, flags: list[int]
+) -> None:
+    """Only a text of one part: parts would replace each other."""
+    line = Line()
+    desk = desk(line, on_doubt=OnDoubt(replace=replace))
+    desk.queue((ANNA, text))
+    cut(desk, line)
+    assert [pdu.replace_if_present_flag for _, pdu in line.taken] == flags
+
+
+def test_nothing_is_replaced_that_the_phone_has_not_received(desk: Make) -> None:
+    """The centre still holds another text for her: it would be lost."""
+    line = Line()
+    desk = desk(line, on_doubt=OnDoubt(replace=True))
+    case = desk.world.birth()
+    phone = desk.world.case(case).msisdn
+    desk.writer.commit()
+    while len(line.taken) > line.answered:
+        desk.answer(line, line.answered)
+    sent = len(line.taken)
+    desk.queue((phone, "more"))
+    cut(desk, line)
+    assert [pdu.replace_if_present_flag for _, pdu in line.taken[sent:]] == [0, 0]
+    desk.world.store._connection.execute("UPDATE outbox SET status='delivered' WHERE status='accepted'")
+    cut(desk, line)
+    assert line.taken[-1][1].replace_if_present_flag == 1
 
 
 # --- routes ------------------------------------------------------------------------------------------------

@@ -1,7 +1,12 @@
 """The outbox: texts on their way out, from `queued` to a final status. Called inside the store's transactions.
 
 held → queued → sending → accepted → delivered | failed | expired; `dropped` what must not go out any more. A text
-that was `sending` when its link or the process ended is in doubt: it is queued again, and marked.
+that was `sending` when its link or the process ended, or when its response did not come, is in doubt. It is queued
+again, and marked; or, where its link says `hold` for its kind, or when it was in doubt too often, it is `in_doubt`
+until a person says that it be sent again, or its response comes after all.
+
+The column `in_doubt` counts how often. A text that was on its way at `SUSPECT` cuts goes alone from then on: the
+next cut is its own doing, and it costs no other text anything more.
 
 Texts for one phone go in the order in which they were queued, whatever their urgency and however often one of them
 is refused for now: an urgent text takes those before it along.
@@ -10,7 +15,7 @@ is refused for now: an urgent text takes those before it along.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import merge
@@ -21,7 +26,9 @@ from smsflow.core.encoding import segments
 from smsflow.store.receipts import Receipts, Report
 from smsflow.store.rows import utc
 
-__all__ = ["DueText", "Outbox", "Routes", "Taken"]
+__all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Taken"]
+
+SUSPECT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +38,12 @@ class DueText:
     id: int
     msisdn: str
     text: str
-    in_doubt: bool
+    doubts: int  # how often nobody knew whether it was taken
     attempts: int  # before this one
     reference: int = 0
     refusals: int = 0  # how many of them were refused for now, throttling not counted
+    is_question: bool = False
+    may_replace: bool = False  # nothing else that its phone has not received yet could be replaced by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,23 @@ class Taken:
 
 
 _NEVER = -1  # a wait that no conversation is in
+
+
+@dataclass(frozen=True, slots=True)
+class OnDoubt:
+    """What becomes of a link's texts that are in doubt: whether questions and notices wait for a person.
+
+    A question does no harm twice; an amount may. `replace`: one that is sent again asks the message centre to
+    put it in the place of the first (SMPP v3.4 §5.2.18).
+    """
+
+    hold_questions: bool = False
+    hold_notices: bool = False
+    replace: bool = False
+
+    def holds(self, *, is_question: bool) -> bool:
+        """Whether such a text is not sent again by itself."""
+        return self.hold_questions if is_question else self.hold_notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +103,14 @@ _NEXT_OPEN = (
 class _Batch:
     """What one claim takes: for each phone in the order of its texts, until there is no room."""
 
-    def __init__(self, room: int, busy: set[str] | None) -> None:
+    def __init__(self, room: int, busy: set[str] | None, *, idle: bool) -> None:
         self.due: list[DueText] = []
         self.dropped: list[int] = []
         self.full = False
         self.passed: dict[str, int] = {}  # the text up to which each phone's were looked at
         self._room = room
         self._busy = busy
+        self._idle = idle
         self._blocked: set[str] = set()
 
     def wants(self, msisdn: str, text: int) -> bool:
@@ -94,19 +121,21 @@ class _Batch:
 
     def take(self, row: tuple[Any, ...], msisdn: str) -> None:
         """Take the next text of a phone, drop it, or see that it must wait, and those after it."""
-        text_id, text, in_doubt, attempts, reference, refusals, status, size, wait, current = row
+        text_id, text, doubts, attempts, reference, refusals, status, size, wait, current = row
         if wait is not None and wait != current:
             self.dropped.append(text_id)
         elif status == "held":
             self._blocked.add(msisdn)
         elif self.due and size > self._room:
             self.full = True
+        elif doubts >= SUSPECT and (self.due or not self._idle):
+            self.full = True  # it goes alone, when those before it are answered
         else:
             if reference is None:
                 reference = -1 if size > 1 else 0  # to be given
-            self.due.append(DueText(text_id, msisdn, text, bool(in_doubt), attempts, reference, refusals))
+            self.due.append(DueText(text_id, msisdn, text, doubts, attempts, reference, refusals, wait is not None))
             self._room -= size
-            self.full = self._room <= 0
+            self.full = self._room <= 0 or doubts >= SUSPECT
             if self._busy is not None:
                 self._busy.add(msisdn)
         self.passed[msisdn] = text_id
@@ -119,7 +148,6 @@ class Outbox:
         self._execute = connection.execute
         self._execute_many = connection.executemany
         self._flag = flag
-        self.receipts = Receipts(connection)
         self.receipts = Receipts(connection)
         self._routes = Routes()
 
@@ -162,15 +190,22 @@ class Outbox:
         ).rowcount
 
     def claim(
-        self, link: str, room: int, now: datetime, *, routes: Sequence[str] = ("",), busy: set[str] | None = None
+        self,
+        link: str,
+        room: int,
+        now: datetime,
+        *,
+        routes: Sequence[str] = ("",),
+        busy: set[str] | None = None,
+        idle: bool = True,
     ) -> tuple[DueText, ...]:
         """Texts of `room` segments in all (at least one text) that `link` is to send now, most urgent first.
 
         They are `sending` from here. Only texts for one of `routes` begin, and, with `busy`, only one for each
         phone that is not in it; their phones are added. A text that was meant for a wait which is over is
-        dropped: it would be untrue.
+        dropped: it would be untrue. `idle` says that nothing is on its way by `link`: a suspect may go.
         """
-        batch = _Batch(room, busy)
+        batch = _Batch(room, busy, idle=idle)
         for _, text_id, msisdn in merge(*(self._queued(route) for route in routes)):
             while batch.wants(msisdn, text_id):
                 row = self._execute(_NEXT_OPEN, (msisdn, batch.passed.get(msisdn, 0))).fetchone()
@@ -179,7 +214,7 @@ class Outbox:
                 break
         for dropped in batch.dropped:
             self._mark(dropped, "dropped", now)
-        due, at = tuple(self._with_reference(text) for text in batch.due), utc(now)
+        due, at = tuple(self._prepared(text) for text in batch.due), utc(now)
         self._execute_many("DELETE FROM segment WHERE outbox = ?", [(text.id,) for text in due if text.attempts])
         self._execute_many(
             "UPDATE outbox SET status='sending', link=?, attempts=attempts+1, reference=?, changed_at=?,"
@@ -188,9 +223,20 @@ class Outbox:
         )
         return due
 
-    def _with_reference(self, text: DueText) -> DueText:
+    def _prepared(self, text: DueText) -> DueText:
         """A long text that is sent for the first time gets its reference, which it keeps."""
-        return replace(text, reference=self._next_reference(text.msisdn)) if text.reference < 0 else text
+        if text.reference < 0:
+            text = replace(text, reference=self._next_reference(text.msisdn))
+        return replace(text, may_replace=not self._has_undelivered(text.msisdn)) if text.doubts else text
+
+    def _has_undelivered(self, msisdn: str) -> bool:
+        """Whether a message centre may still hold another text for a phone."""
+        row = self._execute(
+            "SELECT 1 FROM conversation c JOIN outbox o ON o.conversation = c.id"
+            " WHERE c.msisdn = ? AND o.status = 'accepted' LIMIT 1",
+            (msisdn,),
+        ).fetchone()
+        return row is not None
 
     def _queued(self, route: str) -> Iterator[tuple[int, int, str]]:
         """Urgency, id and phone of what is queued for `route`, most urgent first."""
@@ -235,7 +281,8 @@ class Outbox:
         `attempts` are those before the one that was answered.
         """
         row = self._execute(
-            "SELECT status FROM outbox WHERE id=? AND attempts=? AND in_doubt AND status IN ('queued', 'held')",
+            "SELECT status FROM outbox WHERE id=? AND attempts=? AND in_doubt"
+            " AND status IN ('queued', 'held', 'in_doubt')",
             (outbox, attempts + 1),
         ).fetchone()
         if row is None:
@@ -277,14 +324,41 @@ class Outbox:
         """The response never came: it is sent again, marked as in doubt, not before then."""
         later = not_before is not None and not_before > now
         self._execute(
-            "UPDATE outbox SET status=?, in_doubt=1, not_before=?, changed_at=? WHERE id=? AND status='sending'",
+            "UPDATE outbox SET status=?, in_doubt=in_doubt+1, not_before=?, changed_at=?"
+            " WHERE id=? AND status='sending'",
             ("held" if later else "queued", utc(not_before or now), utc(now), outbox),
         )
 
-    def doubt_all(self, now: datetime) -> int:
-        """After a crash: every text that was being sent is in doubt; how many."""
+    def hold_in_doubt(self, outbox: int, now: datetime) -> None:
+        """Nobody knows whether it was taken, and it is not sent again by itself: a person looks."""
+        row = self._execute(
+            "UPDATE outbox SET status='in_doubt', in_doubt=in_doubt+1, changed_at=?"
+            " WHERE id=? AND status='sending' RETURNING conversation",
+            (utc(now), outbox),
+        ).fetchone()
+        if row:
+            self._flag(row[0], "text_in_doubt", now)
+
+    def doubt_all(self, now: datetime, on_doubt: Mapping[str, OnDoubt]) -> None:
+        """After a crash: every text that was being sent is in doubt. `on_doubt` is by the name of the link.
+
+        The crash was ours: it is not counted against a text.
+        """
+        rows = self._execute("SELECT id, link, wait IS NOT NULL FROM outbox WHERE status='sending'").fetchall()
+        for text, link, is_question in rows:
+            if on_doubt.get(link, OnDoubt()).holds(is_question=bool(is_question)):
+                self.hold_in_doubt(text, now)
+        self._execute(
+            "UPDATE outbox SET status='queued', in_doubt=max(in_doubt, 1), changed_at=? WHERE status='sending'",
+            (utc(now),),
+        )
+
+    def resend(self, case: int, now: datetime) -> int:
+        """A person says that what is in doubt for a case be sent again: how many texts."""
         return self._execute(
-            "UPDATE outbox SET status='queued', in_doubt=1, changed_at=? WHERE status='sending'", (utc(now),)
+            "UPDATE outbox SET status='queued', in_doubt=1, not_before=?, changed_at=?"
+            " WHERE conversation=? AND status='in_doubt'",
+            (utc(now), utc(now), case),
         ).rowcount
 
     def mark_receipt(self, report: Report) -> bool:

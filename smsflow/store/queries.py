@@ -195,7 +195,7 @@ def count_store(path: Path, zone: tzinfo, *, limit_s: float = 2.0) -> Counts:
         return Counts(
             texts={
                 status: number(f"SELECT count(*) FROM outbox WHERE status = '{status}'")  # noqa: S608 - ours
-                for status in ("queued", "held", "sending")
+                for status in ("queued", "held", "sending", "in_doubt")
             },
             oldest_queued_at=read_time(oldest, zone) if oldest else None,
             applications_queued=number("SELECT count(*) FROM application WHERE status = 'queued'"),

@@ -50,6 +50,12 @@ def routes_and_order(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def texts_in_doubt(db: Database) -> None:
+    """Texts that wait for a person: seldom many, and found without reading the others."""
+    db.execute("CREATE INDEX outbox_in_doubt ON outbox (conversation) WHERE status = 'in_doubt'")
+
+
 _FIRST = """
 -- the base of mobile citizens: whose number it is, since when
 CREATE TABLE citizen (
@@ -108,7 +114,8 @@ CREATE TABLE part (
 CREATE TABLE undecodable (
     id INTEGER PRIMARY KEY, at TEXT NOT NULL, link TEXT NOT NULL, raw BLOB NOT NULL, reason TEXT NOT NULL);
 
--- status: held (until not_before), queued, sending, accepted, delivered, failed, expired, dropped
+-- status: held (until not_before), queued, sending, accepted, delivered, failed, expired, dropped,
+-- and since texts_in_doubt in_doubt (a person decides); the column in_doubt counts
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY, conversation INTEGER, msisdn TEXT NOT NULL, text TEXT NOT NULL,
     segments INTEGER NOT NULL, urgency INTEGER NOT NULL, wait INTEGER, status TEXT NOT NULL,

@@ -172,7 +172,7 @@ def test_figures_count_what_there_is(world, tmp_path):
     counts = count_store(tmp_path / "store.db", ZONE)
 
     assert counts.cases == {("open", ""): 1, ("closed", "stillbirth"): 1, ("closed", "no_phone"): 1}
-    assert counts.texts == {"queued": 1, "held": 0, "sending": 0}
+    assert counts.texts == {"queued": 1, "held": 0, "sending": 0, "in_doubt": 0}
     assert counts.oldest_queued_at == world.now
     assert counts.open_flags == 1
 

@@ -228,11 +228,12 @@ def test_text_in_doubt_is_sent_again_and_marked(tmp_path: Path) -> None:
         world.birth()
         world.sending()
         with world.store.transaction():
-            assert world.store.outbox.doubt_all(NOON) == 1
+            world.store.outbox.doubt_all(NOON, {})
             again = world.store.outbox.claim("main", 10, NOON)
-            assert [(text.in_doubt, text.attempts) for text in again] == [(True, 1)]
+            assert [(text.doubts, text.attempts) for text in again] == [(1, 1)]
             world.store.outbox.mark_segment(1, 0, 1, taken("A1"), NOON)
-            assert world.store.outbox.doubt_all(NOON) == 0
+            world.store.outbox.doubt_all(NOON, {})
+            assert not world.store.outbox.claim("main", 10, NOON)
 
 
 def test_claim_keeps_to_the_room_and_to_urgency(tmp_path: Path) -> None:
