@@ -353,5 +353,5 @@ def _pause(rule: Rule, text: DueText) -> timedelta:
 
 def _graver(one: int, other: int, session: Session) -> int:
     """The status of two that decides about a text: final before temporary before throttled."""
-    order = (Verdict.SENT, Verdict.PAUSE, Verdict.RETRY, Verdict.FINAL)
+    order = (Verdict.SENT, Verdict.PAUSE, Verdict.REBIND, Verdict.RETRY, Verdict.FINAL)
     return max(one, other, key=lambda status: order.index(submit_rule(status, session.settings.rules).then))

@@ -53,7 +53,7 @@ from smsflow.smpp.codec import (
     UnbindResp,
     Undecodable,
 )
-from smsflow.smpp.statuses import Rule, Status, Verdict, submit_rule
+from smsflow.smpp.statuses import Rule, Status, Verdict, status_name, submit_rule
 
 __all__ = [
     "UNBOUND",
@@ -204,6 +204,8 @@ UNBOUND: Final = "unbound"
 _MAX_SEQUENCE: Final = 0x7FFFFFFF
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
+_REBIND_GRACE_S: Final = 4.0
+"""How long a message centre that does not know our bind may take to answer the rest, and to unbind."""
 _UNBOUND_GRACE_S: Final = 2.0
 """How long the message centre may still answer after it has said unbind."""
 _MOST_LATE: Final = 4096
@@ -273,6 +275,7 @@ class Link:
         self._leave_at = self._close_at = float("inf")
         self._deadline = now + settings.bind_timeout_s
         self._peer_left = False
+        self._reason = UNBOUND
         if settings.outbind is None:
             self._begin_bind()
 
@@ -356,10 +359,15 @@ class Link:
         if self.state in (LinkState.OPEN, LinkState.BINDING):
             self._close("closed before the bind was answered")
         elif self.state is LinkState.BOUND:
-            self.state = LinkState.DRAINING
-            self._leave_at = now + grace_s / 2
+            self._drain(now, grace_s)
             self._settle(now)
         return self._take_events()
+
+    def _drain(self, now: float, grace_s: float) -> None:
+        """Submit nothing more; the unbind goes out when all is answered, or half of `grace_s` has passed."""
+        self.state = LinkState.DRAINING
+        self._leave_at = now + grace_s / 2
+        self._close_at = min(self._close_at, now + grace_s)
 
     # ----------------------------------------------------------------------------------- what comes in
 
@@ -477,7 +485,7 @@ class Link:
 
     def _handle_unbind_resp(self) -> None:
         if self.state is LinkState.UNBINDING:
-            self._close(UNBOUND)
+            self._close(self._reason)
 
     def _answer_submit(self, sequence: int, status: int, message_id: str, now: float) -> None:
         """Settle the submit_sm with `sequence`; an answer to none, or after its time, is left alone."""
@@ -493,6 +501,9 @@ class Link:
         elif rule.then is Verdict.SENT and sent_at > self._paused_at:
             self._pause_s = 0.0
             self._allowed = min(self.settings.window, self._allowed + 1)
+        elif rule.then is Verdict.REBIND and self.state is LinkState.BOUND:
+            self._reason = f"the message centre does not know our bind: {status_name(status)}"
+            self._drain(now, _REBIND_GRACE_S)
         self._events.append(SubmitAnswered(token, status, message_id))
 
     def _doubt(self, sequence: int) -> None:
@@ -640,7 +651,9 @@ class Link:
             self._close(self._leaving_reason())
 
     def _leaving_reason(self) -> str:
-        return "the message centre unbound" if self._peer_left else "unbind was not answered"
+        if self._peer_left:
+            return "the message centre unbound"
+        return "unbind was not answered" if self._reason == UNBOUND else self._reason
 
     def _close(self, reason: str) -> None:
         """End the session, once: what was not answered is in doubt."""

@@ -41,6 +41,7 @@ from smsflow.smpp.link import (
     Throttled,
     Undecoded,
 )
+from smsflow.smpp.statuses import Status
 
 __all__ = ["Address", "Listener", "Session", "SessionState", "Tap"]
 
@@ -324,7 +325,8 @@ class Session:
                 self._backoff.reset()
                 listener.delivered(self, pdu, self.epoch)
             case SubmitAnswered(token, status, message_id):
-                self._backoff.reset()
+                if status != Status.RINVBNDSTS:  # or a link that binds again and again would do so every second
+                    self._backoff.reset()
                 listener.answered(self, token, status, message_id)
             case Room():
                 listener.room(self)

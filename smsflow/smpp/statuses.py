@@ -77,6 +77,8 @@ class Verdict(Enum):
     """Submit it again later; how often is the caller's policy."""
     PAUSE = "pause"
     """The link pauses by itself; submit it again, before the texts that were queued after it."""
+    REBIND = "rebind"
+    """The message centre knows nothing of our bind: the link binds again; submit it then."""
     FINAL = "final"
     """The same text will be refused again."""
 
@@ -96,6 +98,7 @@ class Rule:
 
 _SENT: Final = Rule(Verdict.SENT)
 _PAUSE: Final = Rule(Verdict.PAUSE)
+_REBIND: Final = Rule(Verdict.REBIND)
 _RETRY: Final = Rule(Verdict.RETRY, times=5, pause_s=30.0)
 _FINAL: Final = Rule(Verdict.FINAL)
 _RULES: Final[Mapping[int, Rule]] = {
@@ -103,7 +106,7 @@ _RULES: Final[Mapping[int, Rule]] = {
     Status.RTHROTTLED: _PAUSE,
     Status.RMSGQFUL: _PAUSE,
     Status.RSYSERR: _RETRY,
-    Status.RINVBNDSTS: _RETRY,
+    Status.RINVBNDSTS: _REBIND,
     Status.RSUBMITFAIL: _RETRY,
     Status.RX_T_APPN: _RETRY,
     Status.RDELIVERYFAILURE: _RETRY,

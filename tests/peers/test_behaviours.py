@@ -485,6 +485,23 @@ def test_behaviour_22_status_that_may_pass(tmp_path: Path, status: int) -> None:
     play(tmp_path, scene)
 
 
+def test_behaviour_22_bind_that_the_centre_has_forgotten(tmp_path: Path) -> None:
+    """ESME_RINVBNDSTS, as often as it likes: bind again, send again, in order; no text fails."""
+
+    async def scene(centre: RawCentre, wire: Wire, stack: Stack) -> None:
+        stack.say("one", "two")
+        for _ in range(7):
+            wire.answering.discard(SUBMIT_SM)
+            wire.answer(await wire.next(SUBMIT_SM), status=0x04)
+            await wire.next(UNBIND)
+            wire = await centre.bound()
+        await stack.until(lambda: stack.statuses() == ["accepted", "accepted"])
+        assert [each.text for each in wire.submits()] == [b"one", b"two"]
+        assert stack.rows("SELECT refusals, in_doubt FROM outbox") == [(0, 0), (0, 0)]
+
+    play(tmp_path, scene, window=1)
+
+
 def test_behaviour_23_reply_delivered_again_after_a_lost_response(tmp_path: Path) -> None:
     """Another sequence on another connection: answered ROK, and the conversation moves but once."""
 

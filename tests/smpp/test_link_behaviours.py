@@ -430,6 +430,34 @@ def test_21_a_vendors_status_can_pause_the_link_and_as_long_as_the_operator_says
     assert link.receive(answer(3, 0x400), 1) == (Throttled(0x400, 46), SubmitAnswered("b", 0x400, ""))
 
 
+def test_a_centre_that_does_not_know_our_bind_is_bound_to_again():
+    """ESME_RINVBNDSTS: nothing new goes out, the rest is answered, then unbind, and the end is no peace."""
+    link = bound(window=8)
+    submit(link, *"ab")
+    link.data_to_send()
+    assert link.receive(answer(2, Status.RINVBNDSTS), 1) == (SubmitAnswered("a", Status.RINVBNDSTS, ""),)
+    assert (link.room(1), sent(link)) == (0, [])
+    assert link.receive(answer(3, Status.RINVBNDSTS), 1) == (SubmitAnswered("b", Status.RINVBNDSTS, ""),)
+    assert [type(pdu) for pdu in sent(link)] == [Unbind]
+    (closed,) = link.receive(encode(UnbindResp(sequence=4, status=Status.RINVBNDSTS)), 1)
+    assert "does not know our bind" in closed.reason
+
+
+def test_a_centre_that_does_not_know_our_bind_and_answers_no_more_is_left():
+    """Two seconds for answers, two for the unbind; what is not answered is in doubt."""
+    link = bound()
+    submit(link, *"ab")
+    link.receive(answer(2, Status.RINVBNDSTS), 1)
+    link.data_to_send()
+    assert link.next_timer() == 3
+    assert link.tick(3) == ()
+    assert [type(pdu) for pdu in sent(link)] == [Unbind]
+    assert link.next_timer() == 5
+    doubt, closed = link.tick(5)
+    assert doubt == InDoubt(("b",))
+    assert "does not know our bind" in closed.reason
+
+
 # ------------------------------------------------------------------------------------------- outbind
 
 

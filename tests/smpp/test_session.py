@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from smsflow.core.errors import LocalViolation
-from smsflow.smpp.backoff import Backoff
+from smsflow.smpp.backoff import Backoff, Pauses
 from smsflow.smpp.codec import DeliverSm, EnquireLink, EnquireLinkResp, SubmitSm, decode
+from smsflow.smpp.faults import Faults, make_rule
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.receipts import State, read_receipt
 from smsflow.smpp.segments import join, read_part, segment, submits
@@ -305,6 +306,39 @@ def test_a_refused_bind_is_told_and_tried_again(credentials, status):
             assert await listener.wait("refused", 2) == [(status,), (status,)]
             assert session.bound_since is None
         await mc.stop()
+
+    run(test)
+
+
+def test_a_centre_that_never_knows_our_bind_is_bound_to_ever_more_seldom():
+    """Each bind is accepted, each text refused with ESME_RINVBNDSTS; what is taken makes the pauses short again."""
+    pauses: list[float] = []
+
+    class Recording(Backoff):
+        def next_s(self, status: int | None) -> float:
+            pauses.append(super().next_s(status))
+            return pauses[-1]
+
+    async def test() -> None:
+        rule = make_rule("refuse", {"status": "ESME_RINVBNDSTS", "times": 3})
+        mc = MessageCentre(Phones(), faults=Faults([rule]))
+        listener = Recorder()
+        session = Session(
+            make_settings(await mc.start()), listener, backoff=Recording(lambda: 0.5, ordinary=Pauses(0.01, 1.0))
+        )
+        task = asyncio.create_task(session.run())
+        for count in range(1, 5):
+            await listener.wait("bound", count)
+            submit_text(session, "hello")
+            await listener.wait("answered", count)
+        mc.drop_connections()
+        await listener.wait("bound", 5)
+        await session.stop(1)
+        await task
+        await mc.stop()
+        assert [each[1] for each in await listener.wait("answered")] == [4, 4, 4, 0]
+        assert pauses == [0.01, 0.02, 0.04, 0.01]
+        assert all("does not know our bind" in reason for (reason,) in (await listener.wait("lost"))[:3])
 
     run(test)
 

@@ -20,6 +20,7 @@ def test_names_and_values_agree_with_smpplib():
         (0x00, Verdict.SENT),
         (0x58, Verdict.PAUSE),
         (0x14, Verdict.PAUSE),
+        (0x04, Verdict.REBIND),
         (0x08, Verdict.RETRY),
         (0x64, Verdict.RETRY),
         (0x0B, Verdict.FINAL),
