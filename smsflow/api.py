@@ -499,7 +499,7 @@ class _Links:
         )  # fmt: skip
         app.add_api_route(
             "/v1/links/{name}", self.post_link, methods=["POST"], summary="Pause or resume a link",
-            dependencies=may_operate, response_model=LinksOut, responses=_errors(400, 401, 403, 404, 413, 422),
+            dependencies=may_operate, response_model=LinksOut, responses=_errors(400, 401, 403, 404, 413, 422, 503),
             **_body(LinkActionIn.model_json_schema()),
         )  # fmt: skip
         app.add_api_route(
@@ -517,7 +517,7 @@ class _Links:
         if isinstance(action, Rejection):
             raise _rejected(action)
         self._find(name)
-        self.desk.hold(name, held=action.action == "pause")
+        await self.desk.hold(name, held=action.action == "pause")
         return JSONResponse(self._show(name))
 
     async def get_trace(self, name: str, query: Annotated[TraceQuery, Query()]) -> StreamingResponse:

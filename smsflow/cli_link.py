@@ -89,7 +89,7 @@ def list_links(config: Path, as_json: bool) -> None:  # noqa: FBT001 - click giv
 @_config
 @_json
 def pause(name: str, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
-    """Let the link NAME send nothing; it stays bound and takes replies. Until `resume`, or a restart."""
+    """Let the link NAME send nothing; it stays bound and takes replies. Until `resume`, also across restarts."""
     _act(name, config, "pause", as_json=as_json)
 
 

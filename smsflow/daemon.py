@@ -35,6 +35,7 @@ from smsflow.logs import (
     DAEMON_STORE_FAILED,
     DIALOG_LOADED,
     FLAG_RAISED,
+    SMPP_PAUSED,
     TIMER_FAILED,
     short_revision,
 )
@@ -132,14 +133,24 @@ class Daemon:
             parts_timeout=settings.parts_timeout,
         )
         self._switchboard = Switchboard(self._inbox, sender, now)
+        self._switchboard.desk.keep_pause = self._keep_pause
+
+    async def _keep_pause(self, link: str, paused: bool) -> None:  # noqa: FBT001 - on or off is all there is
+        store, now = self.store, self._clock.now()
+        await self.writer.run(partial(store.pause_link, link, now) if paused else partial(store.resume_link, link))
 
     def _start_links(self, stack: AsyncExitStack) -> None:
+        paused = self.store.paused_links()
         for link in self._settings.links:
             for settings in find_sessions(link):
                 session = Session(settings, self._switchboard, tls=make_context(link.tls) if link.tls else None)
                 self._switchboard.add(session)
+                session.hold(link.name in paused)
                 self._spawn(stack, session.run())
                 self._talkers.append(partial(session.stop, _GRACE_S))
+            if link.name in paused:
+                since = paused[link.name].isoformat(timespec="seconds")
+                _log.warning(SMPP_PAUSED, link=link.name, since=since)
 
     async def _start_bodies(self, stack: AsyncExitStack) -> None:
         self._gateways = Gateways(self._settings.gateways, self.store, self.writer, self._clock.now)

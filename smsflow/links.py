@@ -1,14 +1,15 @@
 """What an operator sees of the links, and does to them, while the daemon runs: figures, pause and resume, traces.
 
 A link of the configuration has one session, or two (receiver and transmitter); each has its own line here.
-The sessions tell (through `switchboard`), `tick` is called now and then, and nothing is kept across a restart.
+The sessions tell (through `switchboard`), `tick` is called now and then. A pause is kept across a restart, by
+whoever is `keep_pause`; figures are not.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -114,6 +115,8 @@ class LinkDesk:
         self._traces: set[_Trace] = set()
         self.on_pause: Callable[[Session], None] = lambda _: None
         """Told of each session that is paused: what was claimed for it may go another way."""
+        self.keep_pause: Callable[[str, bool], Awaitable[None]] | None = None
+        """Writes down that the link of a name is paused, or no more."""
 
     # --- what the switchboard tells -----------------------------------------------------------------
 
@@ -200,8 +203,13 @@ class LinkDesk:
         """The sessions of the link called `name`; empty when there is none."""
         return tuple(session for session in self._meters if session.settings.name == name)
 
-    def hold(self, name: str, *, held: bool) -> None:
-        """Let the link send nothing, or go on; it stays bound and takes replies."""
+    async def hold(self, name: str, *, held: bool) -> None:
+        """Let the link send nothing, or go on; it stays bound and takes replies. A restart changes nothing.
+
+        Raises: StoreError when that could not be written down; nothing has changed then.
+        """
+        if self.keep_pause is not None:
+            await self.keep_pause(name, held)
         for session in self.find(name):
             session.hold(held)
             if held:

@@ -27,6 +27,7 @@ EVENTS = {
     "smpp.refused": ("error", "the message centre refused the bind"),
     "smpp.unbound": ("info", "we have left a message centre in peace"),
     "smpp.lost": ("warning", "a connection ended or could not be made; it is tried again"),
+    "smpp.paused": ("warning", "the daemon starts, and an operator's pause of a link still holds"),
     "smpp.throttled": ("warning", "the message centre wants less"),
     "smpp.undecodable": ("warning", "a frame could not be read; it was answered with an error"),
     "birth.recorded": ("info", "a birth is new; `result` when nobody is to hear of it"),
@@ -62,6 +63,7 @@ SMPP_CONNECTED = "smpp.connected"
 SMPP_REFUSED = "smpp.refused"
 SMPP_UNBOUND = "smpp.unbound"
 SMPP_LOST = "smpp.lost"
+SMPP_PAUSED = "smpp.paused"
 SMPP_THROTTLED = "smpp.throttled"
 SMPP_UNDECODABLE = "smpp.undecodable"
 BIRTH_RECORDED = "birth.recorded"

@@ -383,6 +383,27 @@ def test_a_pause_outlives_the_connection(tmp_path: Path) -> None:
     run(scene())
 
 
+def test_a_pause_outlives_the_daemon(tmp_path: Path) -> None:
+    """It is told at the start, and shown; nothing goes out until `resume`, which is as lasting."""
+
+    async def scene() -> None:
+        async with a_stage(tmp_path) as stage:
+            await stage.link("pause", "main")
+        async with a_stage(tmp_path) as stage:
+            assert re.search(r'"main".*"smpp\.paused"', (tmp_path / "log").read_text())
+            assert (await stage.figures())["paused"] is True
+            await stage.birth(1)
+            await asyncio.sleep(0.5)
+            assert stage.texts == []
+            await stage.link("resume", "main")
+            await stage.until(lambda: len(stage.texts) == 1)
+        async with a_stage(tmp_path) as stage:
+            assert "smpp.paused" not in (tmp_path / "log").read_text()
+            assert (await stage.figures())["paused"] is False
+
+    run(scene())
+
+
 def test_trace_writes_what_is_said(tmp_path: Path) -> None:
     """While the daemon runs, also across a new connection; texts and passwords only when asked for."""
 

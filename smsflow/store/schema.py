@@ -56,6 +56,12 @@ def texts_in_doubt(db: Database) -> None:
     db.execute("CREATE INDEX outbox_in_doubt ON outbox (conversation) WHERE status = 'in_doubt'")
 
 
+@migrations()
+def paused_links(db: Database) -> None:
+    """Which links an operator has paused, and since when: it outlives the daemon."""
+    db.execute("CREATE TABLE paused_link (name TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID")
+
+
 _FIRST = """
 -- the base of mobile citizens: whose number it is, since when
 CREATE TABLE citizen (

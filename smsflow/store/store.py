@@ -154,6 +154,20 @@ class Store:
         except sqlite3.Error as error:
             raise StoreError(f"the store did not take it: {error}") from error
 
+    # --- links --------------------------------------------------------------------------------------
+
+    def pause_link(self, name: str, at: datetime) -> None:
+        """An operator has paused a link; the first time counts."""
+        self._execute("INSERT OR IGNORE INTO paused_link (name, at) VALUES (?, ?)", (name, utc(at)))
+
+    def resume_link(self, name: str) -> None:
+        """A link is paused no more."""
+        self._execute("DELETE FROM paused_link WHERE name = ?", (name,))
+
+    def paused_links(self) -> Mapping[str, datetime]:
+        """The links that are paused, and since when."""
+        return {name: read_time(at, self._zone) for name, at in self._execute("SELECT name, at FROM paused_link")}
+
     # --- conversations -----------------------------------------------------------------------------
 
     def load_phone(self, msisdn: str) -> tuple[Conversation, ...]:
