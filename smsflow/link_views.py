@@ -20,7 +20,7 @@ from smsflow.views import print_whole
 __all__ = ["fetch_trace", "print_links"]
 
 _COLUMNS = ("link", "state", "since", "window", "in/s", "out/s", "throttled", "receipt", "enquire")
-_STYLES = {"bound": "green", "bound, paused": "yellow"}
+_STYLES = {"bound": "green"}
 
 
 def print_links(console: Console, links: Sequence[Mapping[str, Any]]) -> None:
@@ -29,7 +29,7 @@ def print_links(console: Console, links: Sequence[Mapping[str, Any]]) -> None:
     for column in _COLUMNS:
         table.add_column(column, no_wrap=True)
     for line in links:
-        state = f"{line['state']}, paused" if line["paused"] else line["state"]
+        state = _state(line)
         took_ms = line["enquire_link_ms"]
         cells = (
             _title(line), state, _moment(line["since"]), f"{line['in_flight']}/{line['window']}",
@@ -37,13 +37,21 @@ def print_links(console: Console, links: Sequence[Mapping[str, Any]]) -> None:
             _moment(line["last_receipt_at"]), "" if took_ms is None else f"{took_ms:g} ms",
         )  # fmt: skip
         texts = [Text(printable(cell)) for cell in cells]
-        texts[1].stylize(_STYLES.get(state, "red"))
+        texts[1].stylize(_STYLES.get(state, "yellow" if line["state"] == "bound" else "red"))
         table.add_row(*texts)
     print_whole(console, table)
     for line in links:
         for words in (line["trouble"], _errors(line["errors"])):
             if words:
                 console.print(f"{_title(line)}: {printable(words)}", style="red")
+
+
+def _state(line: Mapping[str, Any]) -> str:
+    """Bound, and who keeps it from sending: an operator, or the message centre until then."""
+    if line["paused"]:
+        return f"{line['state']}, paused"
+    until = _moment(line["paused_until"])
+    return f"{line['state']}, throttled until {until[-8:]}" if until else str(line["state"])
 
 
 def _title(line: Mapping[str, Any]) -> str:

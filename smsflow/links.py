@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -79,7 +79,10 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class LinkFigures:
-    """One session as an operator sees it. Times are aware; `tps_in` and `tps_out` are of the last ten seconds."""
+    """One session as an operator sees it. Times are aware; `tps_in` and `tps_out` are of the last ten seconds.
+
+    `paused` is by an operator; `paused_until` by the message centre, which wants less, None when it does not.
+    """
 
     name: str
     bind: str
@@ -89,6 +92,7 @@ class LinkFigures:
     since: str
     trouble: str
     paused: bool
+    paused_until: str | None
     window: int
     in_flight: int
     tps: int
@@ -168,6 +172,7 @@ class LinkDesk:
     def _figures(self, session: Session, meter: Meter) -> LinkFigures:
         settings = session.settings
         tps_in, tps_out = meter.tps
+        left_s = session.pause_left_s
         return LinkFigures(
             name=settings.name,
             bind=settings.bind,
@@ -177,6 +182,7 @@ class LinkDesk:
             since=_moment(meter.since) or "",
             trouble=self._trouble[session],
             paused=session.held,
+            paused_until=_moment(self._now() + timedelta(seconds=left_s) if left_s else None),
             window=settings.window,
             in_flight=session.in_flight,
             tps=settings.tps,
@@ -313,14 +319,22 @@ class _Collector(Collector):
         receipts = GaugeMetricFamily(
             "smsflow_link_last_receipt_timestamp_seconds", "When the last receipt came.", labels=_LABELS
         )
+        pauses = GaugeMetricFamily(
+            "smsflow_link_paused_until_timestamp_seconds",
+            "Until when nothing goes out, while the message centre wants less.",
+            labels=_LABELS,
+        )
         for line in lines:
             labels = [line["name"], line["bind"]]
+            if line["paused_until"] is not None:
+                pauses.add_metric(labels, datetime.fromisoformat(line["paused_until"]).timestamp())
             if line["enquire_link_ms"] is not None:
                 times.add_metric(labels, line["enquire_link_ms"] / 1000)
             if line["last_receipt_at"] is not None:
                 receipts.add_metric(labels, datetime.fromisoformat(line["last_receipt_at"]).timestamp())
         yield times
         yield receipts
+        yield pauses
 
 
 _LABELS: Final = ["link", "bind"]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -20,6 +21,7 @@ from commands import PATIENCE_S, environment, smsflow
 
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.probe import probe
+from smsflow.smpp.faults import Faults, Rule, make_rule
 from smsflow.smpp.smsc import MessageCentre, Text
 
 DIALOGS = Path(__file__).parent.parent / "dialogs"
@@ -278,8 +280,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(folder: Path, extra: str = "tps: 0") -> AsyncIterator[Stage]:
-    centre = MessageCentre(lambda text: stage.texts.append(text))
+async def a_stage(folder: Path, extra: str = "tps: 0", *faults: Rule) -> AsyncIterator[Stage]:
+    centre = MessageCentre(lambda text: stage.texts.append(text), faults=Faults(faults))
     file = configure(folder, await centre.start(), extra)
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
@@ -359,6 +361,30 @@ def test_a_paused_link_takes_replies_and_sends_nothing(tmp_path: Path) -> None:
                 assert (await http.get("/v1/links/main/trace")).status_code == 403
             async with stage.http("desk") as http:
                 assert (await http.post("/v1/links/main", json={"action": "jump"})).status_code == 422
+
+    run(scene())
+
+
+def test_list_says_until_when_a_throttled_link_waits(tmp_path: Path) -> None:
+    """In words, as JSON, and for Prometheus; a minute by the link's own rule."""
+    extra = "tps: 0, statuses: {ESME_RTHROTTLED: {then: pause, pause: 60s}}"
+
+    async def scene() -> None:
+        async with a_stage(tmp_path, extra, make_rule("throttle", {"times": 1})) as stage:
+            figures = await stage.figures()
+            assert figures["paused_until"] is None
+            before = datetime.now(UTC)
+            await stage.birth(1)
+            while not (figures := await stage.figures())["throttles"]:
+                pass
+            until = datetime.fromisoformat(figures["paused_until"])
+            assert 55 < (until - before).total_seconds() < 70
+            assert "bound, throttled until " in (await stage.link("list")).stdout
+            async with stage.http("") as http:
+                metrics = (await http.get("/metrics")).text
+            found = re.search(r"^smsflow_link_paused_until_timestamp_seconds{.*} (\S+)$", metrics, re.MULTILINE)
+            assert found
+            assert abs(float(found[1]) - until.timestamp()) <= 1
 
     run(scene())
 

@@ -316,6 +316,10 @@ class Link:
         self._starved = room == 0
         return room
 
+    def pause_left_s(self, now: float) -> float:
+        """Return how long the message centre's wish for less keeps us yet; 0 when it does not."""
+        return max(0.0, self._paused_until - now)
+
     def hold(self, held: bool, now: float) -> tuple[Event, ...]:  # noqa: FBT001 - on or off is all there is
         """Give no more `room` while `held`; everything else goes on. A `Room` follows when it ends."""
         self._held = held

@@ -198,6 +198,11 @@ class Session:
         """How long the last enquire_link of this connection took; None before the first."""
         return self._connection.link.round_trip_s if self._connection is not None else None
 
+    @property
+    def pause_left_s(self) -> float:
+        """How long nothing goes out yet because the message centre wants less; 0 when something may."""
+        return self._connection.link.pause_left_s(self._clock()) if self._connection is not None else 0.0
+
     def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
         """Stay bound, take replies, and give no `room` while `held`, on this connection and all that follow."""
         self.held = held
