@@ -457,11 +457,12 @@ class Link:
     def _handle_bind_resp(self, pdu: BindResp) -> None:
         """Believe the answer to our own bind only: other PDUs, and other answers, may come before it."""
         self._doubt(pdu.sequence)
-        expected = _BINDS[self.settings.bind][1]
-        if self.state is not LinkState.BINDING or pdu.sequence != 1 or type(pdu) is not expected:
+        if self.state is not LinkState.BINDING or pdu.sequence != 1:
             return
-        if pdu.status:
+        if pdu.status:  # a no is a no, under the name of another bind too
             self._refuse(pdu.status)
+            return
+        if type(pdu) is not _BINDS[self.settings.bind][1]:
             return
         self.state = LinkState.BOUND
         self._deadline = float("inf")
@@ -469,11 +470,16 @@ class Link:
         self._events.append(Bound(pdu.system_id))
 
     def _handle_nack(self, pdu: GenericNack, now: float) -> None:
-        """Take a generic_nack as the answer to the request whose sequence it bears (§4.3)."""
-        if self.state is LinkState.BINDING and pdu.sequence == 1:
-            self._refuse(pdu.status)
+        """Take a generic_nack as the answer to the request whose sequence it bears (§4.3).
+
+        The number is null "if the original sequence number cannot be decoded": before the bind is answered there
+        is no other request.
+        """
+        status = pdu.status or Status.RUNKNOWNERR
+        if self.state is LinkState.BINDING and pdu.sequence in (0, 1):
+            self._refuse(status)
         else:
-            self._answer_submit(pdu.sequence, pdu.status or Status.RUNKNOWNERR, "", now)
+            self._answer_submit(pdu.sequence, status, "", now)
 
     def _refuse(self, status: int) -> None:
         self._events.append(Refused(status))

@@ -107,13 +107,25 @@ def test_only_the_answer_to_our_bind_binds(other):
 
 
 @pytest.mark.parametrize(
-    "refusal", [BindTransceiverResp(sequence=1, status=0x0E), GenericNack(sequence=1, status=0x0E)]
+    "refusal",
+    [
+        BindTransceiverResp(sequence=1, status=0x0E),
+        BindTransmitterResp(sequence=1, status=0x0E),
+        GenericNack(sequence=1, status=0x0E),
+        GenericNack(sequence=0, status=0x0E),
+    ],
 )
 def test_a_refused_bind_closes(refusal):
     """The status is told, by whatever PDU it came."""
     link = make_link()
     assert link.receive(encode(refusal), 0) == (Refused(0x0E), Closed("the bind was refused"))
     assert link.receive(encode(MO), 0) == ()
+
+
+def test_a_bind_that_is_refused_without_a_status_is_refused():
+    """A generic_nack is a no, whatever it says."""
+    link = make_link()
+    assert link.receive(encode(GenericNack(sequence=1)), 0)[0] == Refused(0xFF)
 
 
 def test_a_bind_that_is_not_answered_ends():
