@@ -402,6 +402,7 @@ class _Connection(asyncio.Protocol):
         self._timer_due = 0.0
         self._scheduled = False
         self._congested = False
+        self._patience: asyncio.TimerHandle | None = None
         self._reading_paused = False
         self.taps: list[Tap] = []
 
@@ -444,9 +445,7 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Leave at once."""
-        self._act(self.link.lost("the session was cancelled"))
-        if self._transport is not None:
-            self._transport.abort()
+        self._end("the session was cancelled")
 
     # -------------------------------------------------------------------------------- from the socket
 
@@ -471,19 +470,26 @@ class _Connection(asyncio.Protocol):
         self._end_turn()
 
     def pause_writing(self) -> None:
-        """Stop reading while the other side does not: our answers would pile up."""
+        """Stop reading while the other side does not: our answers would pile up. Not for ever: it may be dead."""
         self._congested = True
+        settings = self.link.settings
+        self._patience = self._loop.call_later(
+            settings.enquire_link_s + settings.response_timeout_s, self._end, "the message centre reads nothing"
+        )
         self._regulate()
 
     def resume_writing(self) -> None:
         """Go on reading."""
         self._congested = False
+        if self._patience is not None:
+            self._patience.cancel()
         self._regulate()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: what was in flight is in doubt."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._patience):
+            if timer is not None:
+                timer.cancel()
         for tap in self.taps:
             tap.ended(self)
         self._act(self.link.lost(str(exc) if exc else "the message centre closed the connection"))
@@ -497,6 +503,12 @@ class _Connection(asyncio.Protocol):
             self._tell(event)
         if events:
             self._flush()
+
+    def _end(self, reason: str) -> None:
+        """Cut the connection; what has not left will not."""
+        self._act(self.link.lost(reason))
+        if self._transport is not None:
+            self._transport.abort()
 
     def _schedule(self) -> None:
         if not self._scheduled:

@@ -530,6 +530,21 @@ def test_reading_stops_while_nothing_is_answered():
     run(test)
 
 
+def test_35_a_centre_that_writes_and_never_reads_is_left():
+    """Our answers do not leave: we read no more, give up when a silent one would be given up, and come again."""
+
+    async def test() -> None:
+        async with by_hand(enquire_link_s=0.1, response_timeout_s=0.2) as (raw, _, listener):
+            raw._writer.write(bytes.fromhex("00000010000000150000000000000007") * 1_000_000)
+            (reason,) = (await listener.wait("lost"))[0]
+            assert reason == "the message centre reads nothing"
+            assert raw._writer.transport.get_write_buffer_size() > 1_000_000
+            await raw.accept_bound()
+            await listener.wait("bound", 2)
+
+    run(test)
+
+
 def test_what_cannot_be_read_is_told_answered_and_survived():
     """generic_nack with its own sequence; the bind is kept."""
 
