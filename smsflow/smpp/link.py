@@ -418,6 +418,8 @@ class Link:
                 self._handle_outbind(now)
             case EnquireLinkResp():
                 self._doubt(pdu.sequence)
+                if pdu.status == Status.RINVBNDSTS:
+                    self._leave_forgotten(pdu.status, now)
                 if pdu.sequence == self._enquiry[0]:
                     self.round_trip_s = now - self._enquiry[1]
             case BindResp():
@@ -511,10 +513,15 @@ class Link:
         elif rule.then is Verdict.SENT and sent_at > self._paused_at:
             self._pause_s = 0.0
             self._allowed = min(self.settings.window, self._allowed + 1)
-        elif rule.then is Verdict.REBIND and self.state is LinkState.BOUND:
+        elif rule.then is Verdict.REBIND:
+            self._leave_forgotten(status, now)
+        self._events.append(SubmitAnswered(token, status, message_id))
+
+    def _leave_forgotten(self, status: int, now: float) -> None:
+        """Leave, to bind again: the message centre has forgotten the bind, though the connection lives."""
+        if self.state is LinkState.BOUND:
             self._reason = f"the message centre does not know our bind: {status_name(status)}"
             self._drain(now, _REBIND_GRACE_S)
-        self._events.append(SubmitAnswered(token, status, message_id))
 
     def _doubt(self, sequence: int) -> None:
         """Give up on the submit_sm with `sequence`, if there is one: its answer is of another kind."""

@@ -443,6 +443,17 @@ def test_a_centre_that_does_not_know_our_bind_is_bound_to_again():
     assert "does not know our bind" in closed.reason
 
 
+def test_a_centre_that_says_so_when_nothing_is_sent_is_bound_to_again():
+    """ESME_RINVBNDSTS to enquire_link: else no reply would come until something is sent (seen by users of naz)."""
+    link = bound(enquire_link_s=30)
+    link.tick(30)
+    sent(link)
+    assert link.receive(encode(EnquireLinkResp(sequence=2, status=Status.RINVBNDSTS)), 31) == ()
+    assert [type(pdu) for pdu in sent(link)] == [Unbind]
+    (closed,) = link.receive(encode(UnbindResp(sequence=3)), 31)
+    assert "does not know our bind" in closed.reason
+
+
 def test_a_centre_that_does_not_know_our_bind_and_answers_no_more_is_left():
     """Two seconds for answers, two for the unbind; what is not answered is in doubt."""
     link = bound()
