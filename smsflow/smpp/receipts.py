@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from smsflow.core.encoding import Alphabet, decode_received
+from smsflow.core.encoding import Alphabet, decode_received, is_gsm_coding
 from smsflow.smpp.codec import DeliverSm, Tag, find_tlv
 from smsflow.smpp.segments import read_part
 
@@ -132,9 +132,22 @@ def read_receipt(pdu: DeliverSm, alphabet: Alphabet = Alphabet.GSM) -> Receipt |
 def _read_fields(pdu: DeliverSm, alphabet: Alphabet) -> dict[str, str]:
     """Return the id, stat and err of the receipt's text, each empty if it is not there."""
     _, octets = read_part(pdu, alphabet)
-    text = decode_received(pdu.data_coding, octets, alphabet).replace("\0", "")
+    text = decode_received(pdu.data_coding, octets, alphabet)
+    if is_gsm_coding(pdu.data_coding):
+        plain = octets.decode("latin-1")
+        if _is_plain(_FIELDS["id"].search(plain)):
+            text = plain
+    text = text.replace("\0", "")
     found = {name: pattern.search(text) for name, pattern in _FIELDS.items()}
     return {name: match[1] if match else "" for name, match in found.items()}
+
+
+def _is_plain(message_id: re.Match[str] | None) -> bool:
+    """Whether an id was written in ASCII, though data_coding says GSM: what differs there are control characters.
+
+    Most centres write receipts so; by the GSM alphabet `_` would be `§`, and the id that of no text.
+    """
+    return message_id is not None and message_id[1].isascii() and message_id[1].isprintable()
 
 
 def _find_state(kind: int, raw_state: bytes | None, word: str) -> State:

@@ -89,6 +89,15 @@ def test_texts_of_receipts_are_read_with_patience(text, message_id, error):
     assert (receipt.message_id, receipt.error) == (message_id, error)
 
 
+@pytest.mark.parametrize("written", [b"a_7@$", b"a\x117\x00\x02"], ids=["ascii", "gsm"])
+@pytest.mark.parametrize("coding", [0, 0xF0])
+def test_an_id_is_the_same_in_ascii_and_in_the_gsm_alphabet(written, coding):
+    """Many centres write receipts in ASCII under data_coding 0; some do convert."""
+    text = TEXT.replace(b"0A1F", written)
+    receipt = read_receipt(DeliverSm(esm_class=0x04, data_coding=coding, short_message=text))
+    assert receipt == Receipt("a_7@$", State.DELIVERED, "000")
+
+
 def test_a_receipt_in_ucs2_is_read():
     """vumi#635."""
     pdu = DeliverSm(esm_class=4, data_coding=8, short_message=TEXT.decode().encode("utf-16-be"))
