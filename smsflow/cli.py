@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from smsflow.cli_data import backup, births, cases, citizens
+from smsflow.cli_data import births, cases, citizens
 from smsflow.cli_link import link
+from smsflow.cli_store import backup
 
 if TYPE_CHECKING:
     from smsflow.smpp.faults import Rule

@@ -1,4 +1,4 @@
-"""Commands about data: `births import`, `citizens import`, `cases list`, `cases show`, `backup`.
+"""Commands about data: `births import`, `citizens import`, `cases list`, `cases show`.
 
 What changes something goes through the running daemon's HTTP API; what only looks reads the store itself, with
 the daemon up or down. Heavy imports stand inside the functions: `smsflow --help` must not wait for them.
@@ -7,32 +7,22 @@ the daemon up or down. Heavy imports stand inside the functions: `smsflow --help
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from smsflow.cli_options import config_option, fail, json_option, load_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from smsflow.config import Settings
     from smsflow.importing import Report
 
-__all__ = ["backup", "births", "cases", "citizens"]
+__all__ = ["births", "cases", "citizens"]
 
-_config = click.option(
-    "--config",
-    "config",
-    envvar="SMSFLOW_CONFIG",
-    default="config/smsflow.yaml",
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The daemon's configuration.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _full = click.option("--full", is_flag=True, help="Show numbers, names and texts.")
 _file = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 
@@ -47,8 +37,8 @@ def births() -> None:
 
 @births.command("import")
 @_file
-@_config
-@_json
+@config_option
+@json_option
 def import_births(file: Path, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Hand in the births in FILE (.csv, .json, .jsonl) through the running daemon.
 
@@ -65,8 +55,8 @@ def citizens() -> None:
 
 @citizens.command("import")
 @_file
-@_config
-@_json
+@config_option
+@json_option
 def import_citizens(file: Path, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Hand in the bindings in FILE (.csv, .json, .jsonl) through the running daemon.
 
@@ -80,18 +70,18 @@ def _import(file: Path, config: Path, what: str, *, as_json: bool) -> None:
     from smsflow.importing import UnreadableFile, hand_in, read_rows
     from smsflow.terminal import make_console
 
-    settings = _settings(config)
+    settings = load_settings(config)
     try:
         rows = read_rows(file, what)
         report = _with_progress(
             f"{what} of {file.name}", len(rows), lambda tell: hand_in(settings, what, rows, tell)
         )
     except UnreadableFile as error:
-        _fail(*error.problems, code=2)
+        fail(*error.problems, code=2)
     except NotConfigured as error:
-        _fail(str(error), code=2)
+        fail(str(error), code=2)
     except CallFailed as error:
-        _fail(str(error))
+        fail(str(error))
     _print_report(make_console(), file, report, as_json=as_json)
     sys.exit(1 if report.rejected else 0)
 
@@ -132,9 +122,9 @@ def cases() -> None:
 @click.option("--flagged", is_flag=True, help="That a person must look at.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--after", default=0, type=click.IntRange(0), help="Only case numbers above this one.")
-@_config
+@config_option
 @_full
-@_json
+@json_option
 def list_cases(
     msisdn: str | None,
     birth_id: str | None,
@@ -155,7 +145,7 @@ def list_cases(
     from smsflow.terminal import make_console
     from smsflow.views import collect_cases, print_cases
 
-    settings = _settings(config)
+    settings = load_settings(config)
     try:
         wanted = CaseFilter(
             msisdn=parse_msisdn(msisdn) if msisdn else None,
@@ -168,9 +158,9 @@ def list_cases(
         with closing(open_queries(settings.store_path, settings.zone)) as queries:
             page = collect_cases(queries, wanted, limit, full=full)
     except IdentityError as error:
-        _fail(str(error), code=2)
+        fail(str(error), code=2)
     except StoreError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         click.echo(json.dumps(page, ensure_ascii=False))
     else:
@@ -179,9 +169,9 @@ def list_cases(
 
 @cases.command("show")
 @click.argument("case", type=click.IntRange(1))
-@_config
+@config_option
 @_full
-@_json
+@json_option
 def show_case(case: int, config: Path, full: bool, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Show one case and its conversation."""
     from smsflow.core.errors import StoreError
@@ -189,60 +179,21 @@ def show_case(case: int, config: Path, full: bool, as_json: bool) -> None:  # no
     from smsflow.terminal import make_console
     from smsflow.views import print_case
 
-    settings = _settings(config)
+    settings = load_settings(config)
     try:
         with closing(open_queries(settings.store_path, settings.zone)) as queries:
             found = queries.case(case, full=full)
     except StoreError as error:
-        _fail(str(error))
+        fail(str(error))
     if found is None:
-        _fail(f"there is no case {case}")
+        fail(f"there is no case {case}")
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
         print_case(make_console(), found)
 
 
-# --- backup -----------------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@_config
-@_json
-def backup(file: Path, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
-    """Copy the store into the new FILE while the daemon goes on.
-
-    FILE holds personal data, and is readable for you alone.
-    """
-    from smsflow.core.errors import StoreError
-    from smsflow.store.queries import backup_store
-
-    settings = _settings(config)
-    try:
-        _with_progress("pages", None, lambda tell: backup_store(settings.store_path, file, tell))
-    except FileExistsError:
-        _fail(f"{file} exists already; it is not overwritten")
-    except OSError as error:
-        _fail(f"{file} cannot be written: {error.strerror}")
-    except StoreError as error:
-        _fail(str(error))
-    octets = file.stat().st_size
-    click.echo(json.dumps({"file": str(file), "octets": octets}) if as_json else f"{file}: {octets} octets")
-
-
 # --- shared -----------------------------------------------------------------------------------------------
-
-
-def _settings(config: Path) -> Settings:
-    from smsflow.config import load_config
-    from smsflow.core.errors import ConfigError
-    from smsflow.terminal import findings_in
-
-    try:
-        return load_config(config, os.environ, need_secrets=False)
-    except ConfigError as error:
-        _fail(*findings_in(error), code=2)
 
 
 def _with_progress(what: str, total: int | None, work: Any) -> Any:  # noqa: ANN401 - what `work` returns
@@ -255,10 +206,3 @@ def _with_progress(what: str, total: int | None, work: Any) -> Any:  # noqa: ANN
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         return work(lambda done, of: progress.update(task, completed=done, total=of))
-
-
-def _fail(*sentences: str, code: int = 1) -> NoReturn:
-    """End with `code`, and say why on standard error."""
-    for sentence in sentences:
-        click.echo(sentence, err=True)
-    sys.exit(code)

@@ -9,11 +9,10 @@ import socket
 import pytest
 from api_world import an_api
 from click.testing import CliRunner
-from world import MOTHER, PHONE, ZONE, a_world
+from world import MOTHER, PHONE, a_world
 
 from smsflow.cli import main
 from smsflow.importing import UnreadableFile, read_rows
-from smsflow.store.queries import open_queries
 
 CONFIG = """\
 store: sqlite:///store.db
@@ -248,29 +247,3 @@ def test_missing_store_and_bad_configuration_are_told(tmp_path):
 
     assert (missing.exit_code, "has the daemon run?" in missing.stderr) == (1, True)
     assert (unreadable.exit_code, "none.yaml:1:1: cannot be read" in unreadable.stderr) == (2, True)
-
-
-# --- backup -----------------------------------------------------------------------------------------------
-
-
-def test_backup_makes_a_store_and_never_overwrites(config, tmp_path):
-    """The copy can be read as a store; a second backup to the same file is refused."""
-    copy = tmp_path / "copy.db"
-    done = call("backup", copy, "--config", config, "--json")
-    again = call("backup", copy, "--config", config)
-
-    assert (done.exit_code, json.loads(done.stdout)) == (0, {"file": str(copy), "octets": copy.stat().st_size})
-    assert (again.exit_code, again.stderr) == (1, f"{copy} exists already; it is not overwritten\n")
-    queries = open_queries(copy, ZONE)
-    assert queries.case(1, full=True)["birth_id"] == "b1"
-    queries.close()
-
-
-def test_backup_to_a_folder_that_is_not_there_is_told(config, tmp_path):
-    """Exit 1, one sentence."""
-    result = call("backup", tmp_path / "no" / "copy.db", "--config", config)
-
-    assert (result.exit_code, result.stderr) == (
-        1,
-        f"{tmp_path}/no/copy.db cannot be written: No such file or directory\n",
-    )

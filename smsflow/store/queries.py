@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -21,15 +21,15 @@ from typing import Any, Protocol
 
 from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Dialog
-from smsflow.core.errors import StoreError
 from smsflow.core.identity import mask_iban, mask_msisdn
 from smsflow.core.questions import print_reply, question_of
 from smsflow.core.reader import read_dialog
 from smsflow.core.render import open_address, shown_options
 from smsflow.core.reply import Kind
+from smsflow.store.files import connect_reader, reading
 from smsflow.store.rows import CONVERSATION_COLUMNS, read_conversation, read_time
 
-__all__ = ["PAGE_MAX", "CaseFilter", "Counts", "Dialogs", "Queries", "backup_store", "count_store", "open_queries"]
+__all__ = ["PAGE_MAX", "CaseFilter", "Counts", "Dialogs", "Queries", "count_store", "open_queries"]
 
 PAGE_MAX = 500  # cases in one page at most
 _SCANNED = 10_000  # cases looked at for one page, where no index helps: readers must not hold up replies
@@ -82,7 +82,7 @@ class Queries:
     """Reads the store at `path`; `dialogs` None: they come from the store too. Raises: StoreError."""
 
     def __init__(self, path: Path, zone: tzinfo, dialogs: Dialogs | None) -> None:
-        self._connection = _connect(path)
+        self._connection = connect_reader(path)
         self._zone = zone
         self._dialogs = dialogs or _StoredDialogs(self._connection)
 
@@ -177,7 +177,7 @@ class Queries:
         return read_time(at, self._zone).isoformat(timespec="milliseconds")
 
     def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with _reading():
+        with reading():
             return self._connection.execute(statement, values).fetchall()
 
 
@@ -186,7 +186,7 @@ def count_store(path: Path, zone: tzinfo, *, limit_s: float = 2.0) -> Counts:
 
     Without an index on status and result, counting cases reads them all: it is given up after `limit_s`.
     """
-    with closing(_connect(path)) as connection, _reading():
+    with closing(connect_reader(path)) as connection, reading():
 
         def number(statement: str) -> int:
             return int(connection.execute(statement).fetchone()[0])
@@ -218,24 +218,6 @@ def _count_cases(connection: sqlite3.Connection, limit_s: float) -> dict[tuple[s
     finally:
         connection.set_progress_handler(None, 0)
     return {(status, result): count for status, result, count in rows}
-
-
-def backup_store(path: Path, target: Path, tell: Callable[[int, int], None]) -> None:
-    """Copy the store at `path` into the new file `target`, while the daemon goes on; `tell(pages done, of)`.
-
-    Raises: StoreError when there is no store, or the copy cannot be written; FileExistsError.
-    """
-    target.touch(mode=0o600, exist_ok=False)  # it holds personal data
-    try:
-        with closing(_connect(path)) as source, closing(sqlite3.connect(target)) as copy, _reading():
-            # one reader's snapshot: a backup that sees the daemon write between two slices begins anew
-            source.execute("BEGIN")
-            source.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
-            source.backup(copy, pages=1024, progress=lambda _, left, total: tell(total - left, total))
-            copy.execute("PRAGMA journal_mode=DELETE")
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
 
 
 class _StoredDialogs:
@@ -293,24 +275,3 @@ def _where(wanted: CaseFilter) -> tuple[list[str], list[object]]:
     if wanted.flagged:
         terms.append("id IN (SELECT conversation FROM flag WHERE cleared_at IS NULL)")
     return terms, values
-
-
-# --- the connection ---------------------------------------------------------------------------------------
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise StoreError(f"there is no store at {path}; has the daemon run?")
-    with _reading():
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        connection.execute("PRAGMA query_only=ON")
-        return connection
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Translate what SQLite raises. Raises: StoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"the store cannot be read: {error}") from error

@@ -6,7 +6,6 @@ keeps a second daemon away. Nothing here decides anything: what to write comes f
 
 from __future__ import annotations
 
-import fcntl
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from smsflow.core.effects import Apply, Begin, DropTexts, Effect, Flag, Send, St
 from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Event
 from smsflow.store.arrivals import Arrivals
+from smsflow.store.files import explain, lock_store
 from smsflow.store.outbox import Outbox
 from smsflow.store.people import People
 from smsflow.store.rows import (
@@ -55,18 +55,12 @@ def open_store(path: Path, zone: tzinfo) -> Store:
     Raises: StoreError when another daemon has it, or the file cannot be used.
     """
     with ExitStack() as stack:
+        lock = stack.enter_context(lock_store(path))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(path.with_name(path.name + ".lock").open("a"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             connection = stack.enter_context(closing(_connect(path)))
             _migrate(connection, path)
-        except BlockingIOError as error:
-            raise StoreError(f"{path} is in use by another smsflow; stop that one first") from error
-        except OSError as error:
-            raise StoreError(f"cannot use {path}: {error.strerror}; make the folder writable") from error
         except sqlite3.Error as error:
-            raise StoreError(f"cannot use {path}: {error}") from error
+            raise StoreError(f"cannot use {path}: {explain(error)}") from error
         stack.pop_all()
         return Store(connection, lock, zone)
 
@@ -128,7 +122,7 @@ class Store:
                     self._execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise StoreError(f"the store did not take it: {error}") from error
+            raise StoreError(f"the store did not take it: {explain(error)}") from error
         for tell in self._then:
             tell()
 
@@ -152,7 +146,7 @@ class Store:
                 raise
             self._execute("RELEASE job")
         except sqlite3.Error as error:
-            raise StoreError(f"the store did not take it: {error}") from error
+            raise StoreError(f"the store did not take it: {explain(error)}") from error
 
     # --- links --------------------------------------------------------------------------------------
 

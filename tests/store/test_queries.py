@@ -11,7 +11,7 @@ from world import PHONE, ZONE, a_world
 
 from smsflow.core.conversation import Status
 from smsflow.core.errors import StoreError
-from smsflow.store.queries import CaseFilter, backup_store, count_store, open_queries
+from smsflow.store.queries import CaseFilter, count_store, open_queries
 
 NAME = "Ахметов Нурлан"
 
@@ -210,28 +210,3 @@ def test_missing_store_is_a_clear_error(tmp_path):
         open_queries(tmp_path / "none.db", ZONE)
 
     assert list(tmp_path.iterdir()) == []
-
-
-def test_backup_is_whole_while_the_daemon_writes(world, tmp_path):
-    """The copy is one moment of the store, in one file that only its owner can read."""
-    world.birth()
-    told: list[tuple[int, int]] = []
-
-    def tell(done: int, of: int) -> None:
-        told.append((done, of))
-        world.birth(f"while-{len(told)}", msisdn="77010000009")
-
-    backup_store(tmp_path / "store.db", tmp_path / "copy.db", tell)
-    with closing(open_queries(tmp_path / "copy.db", ZONE)) as copy:
-        assert len(copy.cases(CaseFilter(), full=True)["cases"]) == 1
-    assert told[-1][0] == told[-1][1] > 0
-    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
-
-
-def test_backup_never_overwrites(world, tmp_path):
-    """A file that is there stays as it is."""
-    (tmp_path / "copy.db").write_text("precious")
-
-    with pytest.raises(FileExistsError):
-        backup_store(tmp_path / "store.db", tmp_path / "copy.db", lambda *_: None)
-    assert (tmp_path / "copy.db").read_text() == "precious"

@@ -1,0 +1,79 @@
+"""Commands about the store as a file: `backup`.
+
+They work with the daemon up or down. Heavy imports stand inside the functions: `smsflow --help` must not wait for
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
+
+from smsflow.cli_options import config_option, fail, json_option, load_settings
+
+if TYPE_CHECKING:
+    from smsflow.store.backup import Tell
+
+__all__ = ["backup"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Put it in the place of FILE, if that is there.")
+@config_option
+@json_option
+def backup(file: Path, force: bool, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
+    """Copy the store into FILE while the daemon goes on.
+
+    FILE is one moment of the store, checked, and on the disk when the command ends. When anything goes wrong
+    there is no new FILE, and an old one is as it was. It holds personal data, and is readable for you alone.
+    """
+    from smsflow.clock import Clock
+    from smsflow.core.errors import StoreError
+    from smsflow.store.backup import backup_store
+
+    settings = load_settings(config)
+    try:
+        with _progress("pages") as tell:
+            now = Clock(settings.zone).now()
+            made = backup_store(settings.store_path, file, tell, at=now, overwrite=force)
+    except FileExistsError:
+        fail(f"{file} exists already; choose another name, or say --force")
+    except StoreError as error:
+        fail(str(error))
+    if as_json:
+        facts = {
+            "file": str(made.file), "bytes": made.octets, "seconds": round(made.seconds, 3), "cases": made.cases,
+            "journal": made.journal, "taken_at": made.taken_at.isoformat(timespec="milliseconds"),
+        }  # fmt: skip
+        click.echo(json.dumps(facts))
+        return
+    click.echo(
+        f"{made.file}: {made.octets:,} bytes, {made.cases:,} cases, {made.journal:,} lines of the journal,"
+        f" in {made.seconds:.1f} s"
+    )
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Tell]:
+    """A function to tell how far it is: moves a bar, with its speed, where somebody watches."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    from smsflow.terminal import make_console
+
+    console = make_console(stderr=True)
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]:,.0f} {task.description}/s"))
+    began = monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None, rate=0)
+
+        def tell(done: int, of: int) -> None:
+            progress.update(task, completed=done, total=of, rate=done / max(monotonic() - began, 0.001))
+
+        yield tell

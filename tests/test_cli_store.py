@@ -1,0 +1,54 @@
+"""The commands about the store as a file: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_cli_data import call, configure
+from world import a_world
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A store with one case and no daemon."""
+    with a_world(tmp_path) as world:
+        world.birth()
+        world.reply("R 1 1 2")
+    return configure(tmp_path)
+
+
+# --- backup -----------------------------------------------------------------------------------------------
+
+
+def test_backup_tells_what_it_made(config, tmp_path):
+    """Facts as JSON, or a sentence."""
+    copy = tmp_path / "copy.db"
+    done = call("backup", copy, "--config", config, "--json")
+    facts = json.loads(done.stdout)
+    again = call("backup", copy, "--config", config, "--force")
+
+    assert done.exit_code == again.exit_code == 0
+    assert facts.pop("seconds") > 0
+    assert facts.pop("taken_at").endswith("+05:00")
+    assert facts == {"file": str(copy), "bytes": copy.stat().st_size, "cases": 1, "journal": 3}
+    assert again.stdout.startswith(f"{copy}: {copy.stat().st_size:,} bytes, 1 cases, 3 lines of the journal, in ")
+
+
+def test_backup_overwrites_only_when_told(config, tmp_path):
+    """Exit 1, one sentence."""
+    copy = tmp_path / "copy.db"
+    copy.write_text("precious")
+    done = call("backup", copy, "--config", config)
+
+    assert (done.exit_code, done.stderr) == (1, f"{copy} exists already; choose another name, or say --force\n")
+    assert copy.read_text() == "precious"
+
+
+def test_backup_without_a_store_or_configuration_is_told(tmp_path):
+    """No store: exit 1. No usable configuration: exit 2."""
+    missing = call("backup", tmp_path / "copy.db", "--config", configure(tmp_path))
+    unreadable = call("backup", tmp_path / "copy.db", "--config", tmp_path / "none.yaml")
+
+    assert (missing.exit_code, "has the daemon run?" in missing.stderr) == (1, True)
+    assert (unreadable.exit_code, "none.yaml:1:1: cannot be read" in unreadable.stderr) == (2, True)
