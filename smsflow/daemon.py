@@ -7,6 +7,7 @@ for, links unbind, the rest ends, the store is folded together.
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -41,6 +42,7 @@ from smsflow.logs import (
 )
 from smsflow.replies import Replies
 from smsflow.sender import Sender
+from smsflow.smpp.backoff import Backoff
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import Session
 from smsflow.store.outbox import Routes
@@ -60,11 +62,12 @@ _log = structlog.get_logger()
 
 
 class Daemon:
-    """One running smsflow. `start` and `stop` once each."""
+    """One running smsflow. `start` and `stop` once each. `jitter` gives numbers from 0 to 1, for pauses."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, jitter: Callable[[], float] = random.random) -> None:
         self._settings = settings
         self._clock = clock
+        self._jitter = jitter
         self._stack = AsyncExitStack()
         self._talkers: list[Callable[[], Awaitable[None]]] = []  # each ends within its own grace
         self.store: Store
@@ -131,6 +134,7 @@ class Daemon:
             now,
             run=now().strftime("%Y%m%d%H%M%S%f"),
             parts_timeout=settings.parts_timeout,
+            monotonic=self._clock.monotonic,
         )
         self._switchboard = Switchboard(self._inbox, sender, now)
         self._switchboard.desk.keep_pause = self._keep_pause
@@ -143,7 +147,13 @@ class Daemon:
         paused = self.store.paused_links()
         for link in self._settings.links:
             for settings in find_sessions(link):
-                session = Session(settings, self._switchboard, tls=make_context(link.tls) if link.tls else None)
+                session = Session(
+                    settings,
+                    self._switchboard,
+                    tls=make_context(link.tls) if link.tls else None,
+                    clock=self._clock.monotonic,
+                    backoff=Backoff(self._jitter),
+                )
                 self._switchboard.add(session)
                 session.hold(link.name in paused)
                 self._spawn(stack, session.run())
@@ -153,7 +163,9 @@ class Daemon:
                 _log.warning(SMPP_PAUSED, link=link.name, since=since)
 
     async def _start_bodies(self, stack: AsyncExitStack) -> None:
-        self._gateways = Gateways(self._settings.gateways, self.store, self.writer, self._clock.now)
+        self._gateways = Gateways(
+            self._settings.gateways, self.store, self.writer, self._clock.now, jitter=self._jitter
+        )
         self._spawn(stack, self._gateways.run())
         self._talkers.append(self._gateways.stop)
 

@@ -73,6 +73,7 @@ class Inbox:
         *,
         run: str,
         parts_timeout: timedelta = timedelta(minutes=10),
+        monotonic: Callable[[], float] = perf_counter,
     ) -> None:
         self._replies = replies
         self._store = store
@@ -80,6 +81,7 @@ class Inbox:
         self._now = now
         self._run = run
         self._parts_timeout = parts_timeout
+        self._monotonic = monotonic
         self._alphabets: dict[str, Alphabet] = {}
         self._unanswered: dict[_Fingerprint, float] = {}
         self._owed: deque[Report] = deque(maxlen=_MOST_OWED)
@@ -90,7 +92,7 @@ class Inbox:
 
     def take(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
         """Take a deliver_sm; it is answered when it is on the disk."""
-        arrival = _Arrival(session, pdu.sequence, epoch, perf_counter())
+        arrival = _Arrival(session, pdu.sequence, epoch, self._monotonic())
         alphabet = self._alphabets[session.settings.name]
         receipt = read_receipt(pdu, alphabet)
         if receipt is not None:
@@ -104,7 +106,7 @@ class Inbox:
 
     def tick(self) -> None:
         """Do what time brings: called twice a second."""
-        over = [key for key, until in self._unanswered.items() if until <= perf_counter()]
+        over = [key for key, until in self._unanswered.items() if until <= self._monotonic()]
         for key in over:
             del self._unanswered[key]
         now, owed = self._now(), tuple(self._owed)
@@ -179,10 +181,10 @@ class Inbox:
         self._unanswered[key] = float("inf")
 
         def done(result: Handled | None, error: Exception | None) -> None:
-            took_s = perf_counter() - arrival.began
+            took_s = self._monotonic() - arrival.began
             self._done(arrival, inbound, result, error)
             if error is None and took_s >= _SLOW_S:
-                self._unanswered[key] = perf_counter() + min(took_s, _LINGER_S)
+                self._unanswered[key] = self._monotonic() + min(took_s, _LINGER_S)
             else:
                 del self._unanswered[key]
 
@@ -216,7 +218,7 @@ class Inbox:
                 _log.error(REPLY_FAILED, exc_info=error)
                 self._writer.submit(keep, lambda *_: None)
             elif result is not None:
-                _tell(result, perf_counter())
+                _tell(result, 0.0)
 
         self._writer.submit(job, done)
 
@@ -232,7 +234,7 @@ class Inbox:
         else:
             arrival.respond(Status.ROK)
             if result is not None:
-                _tell(result, arrival.began)
+                _tell(result, self._monotonic() - arrival.began)
 
     def _take_receipt(self, arrival: _Arrival, pdu: DeliverSm, receipt: Receipt) -> None:
         """Write down what became of a text. Always answered with ROK: an error makes message centres loop."""
@@ -288,8 +290,7 @@ def _read_text(pieces: Sequence[tuple[int, bytes]], alphabet: Alphabet) -> str:
     return read_text([*whole, (data_coding, octets)], alphabet).rstrip("\0")
 
 
-def _tell(handled: Handled, began: float) -> None:
-    took_s = perf_counter() - began
+def _tell(handled: Handled, took_s: float) -> None:
     metrics.REPLIES.labels(outcome=handled.outcome).inc()
     metrics.TURN_S.observe(took_s)
     for coercion in handled.coercions:
