@@ -8,7 +8,8 @@ waits for a person.
 
 Texts for one phone are on their way one at a time, and in order: what is refused for now goes before what was
 queued after it. A text goes by the link that its route names, by another while that one is down; if none is
-bound it waits. A link that is bound and throttled keeps its own texts waiting, and nobody else's.
+bound it waits. A link that is bound and throttled keeps its own texts waiting, and nobody else's; when it is to
+be silent for more than some seconds, they go by another that has room.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ __all__ = ["Sender"]
 
 _LONGEST_PAUSE = timedelta(hours=1)  # between two tries of a text
 _OLDEST = timedelta(hours=24)  # a text that is throttled for so long is given up
+_LONG_PAUSE_S = 3.0  # a throttled link that is silent for longer is not waited for
 _LATE = timedelta(seconds=10)  # for a response that did not come in time, while the connection lives
 _WRITE_AGAIN_S = 1.0  # after a transaction failed
 _BEGINNING = frozenset({SessionState.IDLE, SessionState.CONNECTING, SessionState.BINDING})
@@ -124,7 +126,7 @@ class Sender:
         return claimed
 
     def _routes(self, name: str) -> Sequence[str]:
-        """Whose texts the link `name` sends: its own, those for any, and those of links that are down."""
+        """Whose texts the link `name` sends: its own, those for any, and those of links not to be waited for."""
         names = {session.settings.name for session in self._lanes}
         if len(names) == 1:
             return ("",)
@@ -253,6 +255,11 @@ class Sender:
         if self.writer is not None:
             self.writer.wake()  # other links may send what was meant for this one
 
+    def throttled(self, session: Session) -> None:
+        """The message centre of a session wants less: what waits for it may go by another, if it is for long."""
+        if not _is_expected(session):
+            self.give_back(session)
+
     def give_back(self, session: Session) -> None:
         """Put back into the queue what was claimed for `session` and not begun; the rest of a text stays."""
         lane = self._lanes.get(session)
@@ -341,9 +348,11 @@ class Sender:
 
 
 def _is_expected(session: Session) -> bool:
-    """Whether texts may wait for a session: it is up, or this is its first attempt to be."""
+    """Whether texts may wait for a session: it is up and not silent for long, or begins its first attempt."""
     beginning = session.epoch <= 1 and session.state in _BEGINNING and session.settings.outbind is None
-    return session.may_submit or (beginning and not session.held)
+    if session.may_submit:
+        return session.pause_left_s <= _LONG_PAUSE_S
+    return beginning and not session.held
 
 
 def _pause(rule: Rule, text: DueText) -> timedelta:

@@ -113,6 +113,7 @@ class Switchboard:
 
     def throttled(self, session: Session, status: int) -> None:
         self.desk.throttled(session)
+        self._sender.throttled(session)
         _log.warning(SMPP_THROTTLED, link=session.settings.name, status=status_name(status))
 
     def room(self, session: Session) -> None:

@@ -19,9 +19,9 @@ import httpx2
 import pytest
 from commands import PATIENCE_S, environment, smsflow
 
+from smsflow.smpp.faults import Faults, Rule, make_rule
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.probe import probe
-from smsflow.smpp.faults import Faults, Rule, make_rule
 from smsflow.smpp.smsc import MessageCentre, Text
 
 DIALOGS = Path(__file__).parent.parent / "dialogs"

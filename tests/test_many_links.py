@@ -15,9 +15,12 @@ from world import PHONE, World, a_world
 from smsflow.core.effects import Send, Urgency
 from smsflow.smpp.backoff import Backoff, Pauses
 from smsflow.smpp.codec import DeliverSm, DeliverSmResp, Framer, decode, encode
+from smsflow.smpp.faults import Faults, make_rule
+from smsflow.smpp.faults import Rule as FaultRule
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import Session
 from smsflow.smpp.smsc import MessageCentre, Text
+from smsflow.smpp.statuses import Rule, Status, Verdict
 from smsflow.store.outbox import Routes
 
 NORTH, SOUTH = "77010000001", "77020000002"
@@ -33,9 +36,13 @@ def world(tmp_path: Path) -> Iterator[World]:
 class Country:
     """Two centres, `north` for 7701 and `south` for 7702, and what has arrived at each."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, faults: Faults | None) -> None:
+        """`faults` are those of the centre in the north."""
         self.texts: dict[str, asyncio.Queue[Text]] = {"north": asyncio.Queue(), "south": asyncio.Queue()}
-        self.centres = {name: MessageCentre(queue.put_nowait) for name, queue in self.texts.items()}
+        self.centres = {
+            "north": MessageCentre(self.texts["north"].put_nowait, faults=faults),
+            "south": MessageCentre(self.texts["south"].put_nowait),
+        }
         self.wire = Wired(world, self.centres["north"], self.texts["north"], 0)
         self.world = world
 
@@ -51,15 +58,15 @@ class Country:
 
 
 @asynccontextmanager
-async def a_country(world: World, bind: str) -> AsyncIterator[Country]:
-    country = Country(world)
+async def a_country(world: World, bind: str, faults: Faults | None, **link: object) -> AsyncIterator[Country]:
+    country = Country(world, faults)
     sessions, tasks = [], []
     with world.store.transaction():
         world.store.outbox.use_routes(Routes(frozenset({"north", "south"}), (("7701", "north"), ("7702", "south"))))
     for name, centre in country.centres.items():
         port = await centre.start()
         for each in bind.split("+"):
-            settings = LinkSettings(name, "127.0.0.1", port, "id", "pw", bind=each)
+            settings = LinkSettings(name, "127.0.0.1", port, "id", "pw", bind=each, **link)
             session = Session(
                 settings, country.wire.switchboard, backoff=Backoff(lambda: 0.5, ordinary=Pauses(0.05, 0.1))
             )
@@ -75,9 +82,15 @@ async def a_country(world: World, bind: str) -> AsyncIterator[Country]:
         country.wire.writer.commit()
 
 
-def play(world: World, story: Callable[[Country], Awaitable[None]], bind: str = "transceiver") -> None:
+def play(
+    world: World,
+    story: Callable[[Country], Awaitable[None]],
+    bind: str = "transceiver",
+    *faults: FaultRule,
+    **link: object,
+) -> None:
     async def run() -> None:
-        async with asyncio.timeout(2 * PATIENCE_S), a_country(world, bind) as country:
+        async with asyncio.timeout(2 * PATIENCE_S), a_country(world, bind, Faults(faults), **link) as country:
             await story(country)
 
     asyncio.run(run())
@@ -108,6 +121,38 @@ def test_link_that_goes_down_is_stood_in_for_on_the_wire(world: World) -> None:
         assert [await country.next("south") for _ in range(5)] == [f"text {number}" for number in range(5)]
 
     play(world, story)
+
+
+@pytest.mark.parametrize(("pause_s", "by"), [(60.0, "south"), (0.3, "north")])
+def test_21_a_link_that_is_throttled_for_long_is_stood_in_for(world: World, pause_s: float, by: str) -> None:
+    """Its texts go by the other, in order, also that which was refused; a short pause is waited for."""
+
+    async def story(country: Country) -> None:
+        country.say(*((NORTH, f"text {number}") for number in range(5)), (SOUTH, "to south"))
+        arrived = [await country.next(by) for _ in range(5 + (by == "south"))]
+        assert [text for text in arrived if text != "to south"] == [f"text {number}" for number in range(5)]
+        assert country.texts["north"].empty()
+        assert country.wire.switchboard.desk.figures()[0].throttles == 1
+
+    rules = {Status.RTHROTTLED: Rule(Verdict.PAUSE, pause_s=pause_s)}
+    play(world, story, "transceiver", make_rule("throttle", {"times": 1}), rules=rules)
+
+
+def test_texts_that_wait_for_a_link_leave_by_another_when_an_operator_pauses_it(world: World) -> None:
+    """What was claimed and not begun is given back; of what was begun the answer is waited for."""
+    phones = [f"7701000000{number}" for number in range(3)]
+    texts = [f"{'é' * 90}{number}" for number in range(3)]  # in ASCII two parts each, where one was reckoned with
+
+    async def story(country: Country) -> None:
+        country.say(*zip(phones, texts, strict=True))
+        assert await country.next("north") == texts[0]
+        await country.wire.until(lambda: country.wire.statuses() == ["sending", "sending", "queued"])
+        await country.wire.switchboard.desk.hold("north", held=True)
+        assert [await country.next("south") for _ in range(2)] == texts[1:]
+        assert country.texts["north"].empty()
+
+    dropped = make_rule("drop", {})
+    play(world, story, "transceiver", dropped, window=2, alphabet="ascii")
 
 
 def test_24_a_burst_of_two_thousand_replies_in_one_write_is_kept_and_answered(world: World) -> None:

@@ -18,7 +18,7 @@ from smsflow.smpp.statuses import Rule, Status, Verdict
 from smsflow.store.outbox import OnDoubt, Routes
 from smsflow.writer import Writer
 
-ANNA, BELA, CARA = "77010000001", "77020000002", "77050000003"
+ANNA, BELA, CARA, DORA = "77010000001", "77020000002", "77050000003", "77010000004"
 
 
 class Line:
@@ -28,6 +28,7 @@ class Line:
         self.settings = LinkSettings(name, "h", 1, "id", "pw", **settings)
         self.may_submit = True
         self.held = False
+        self.pause_left_s = 0.0
         self.epoch = 2
         self.state = SessionState.BOUND
         self.free = room
@@ -616,3 +617,18 @@ def test_text_that_fits_into_no_pdu_fails_alone(desk: Make) -> None:
     desk.writer.commit()
     assert desk.statuses() == ["failed", "sending"]
     assert line.texts() == [(BELA, "b1")]
+
+
+@pytest.mark.parametrize(("pause_s", "moved"), [(30.0, 1), (1.0, 0)])
+def test_what_was_claimed_for_a_link_leaves_by_another_when_it_is_throttled_for_long(
+    desk: Make, pause_s: float, moved: int
+) -> None:
+    """Not what was begun; and not for a pause that is soon over."""
+    north, south = Line("north", 2, prefixes=("7701",), alphabet="ascii"), Line("south")
+    desk = desk(north, south)
+    desk.queue((ANNA, "é" * 90), (DORA, "é" * 90))  # two parts each, where one was reckoned with
+    assert [pdu.destination_addr for _, pdu in north.taken] == [ANNA, ANNA]
+    north.pause_left_s = pause_s
+    desk.sender.throttled(north)
+    desk.writer.commit()
+    assert [pdu.destination_addr for _, pdu in south.taken] == [DORA] * moved
