@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from smsflow.cli_bench import bench
 from smsflow.cli_data import births, cases, citizens
 from smsflow.cli_link import link
 from smsflow.cli_store import backup
@@ -38,7 +39,7 @@ def main() -> None:
     """
 
 
-for _command in (births, citizens, cases, link, backup):
+for _command in (births, citizens, cases, link, backup, bench):
     main.add_command(_command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-__all__ = ["COERCIONS", "LINK_BOUND", "RECEIPTS", "REGISTRY", "REPLIES", "TURN_S"]
+__all__ = ["COERCIONS", "COMMITS", "LINK_BOUND", "RECEIPTS", "REGISTRY", "REPLIES", "TURN_S"]
 
 REGISTRY = CollectorRegistry()
 
@@ -19,4 +19,5 @@ TURN_S = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0),
     registry=REGISTRY,
 )
+COMMITS = Counter("smsflow_commits", "Transactions that are on the disk.", registry=REGISTRY)
 LINK_BOUND = Gauge("smsflow_link_bound", "1 while the session is bound.", ["link", "bind"], registry=REGISTRY)

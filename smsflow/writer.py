@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from smsflow import metrics
 from smsflow.core.errors import StoreError
 from smsflow.store.store import Store
 
@@ -83,6 +84,7 @@ class Writer:
                         outcomes.append((done, None, error))
                 claimed = self._last()
             self.failing = None
+            metrics.COMMITS.inc()
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
             self.failing = error
             outcomes = [(done, None, error) for _, done in jobs]

@@ -1,0 +1,281 @@
+"""The message centre of the bench, a process of its own: raw `struct` over one socket, so that it never limits.
+
+It takes one bind, then lets mothers write: reply by reply, each when the whole next question has come. What it is
+to do comes as one line of JSON on standard input; what has happened goes as lines of JSON to standard output:
+
+    {"port": 40123}     listening
+    {"greeted": 500}    every mother has her first question; it waits for a line on standard input
+    {"begun": true}     the first reply goes out
+    {"turns": …}        everything is answered, in figures; see `Result`. Bound until it is killed
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter, process_time
+from typing import Any
+
+__all__ = ["Load", "Result", "main", "phone_of"]
+
+_HEADER = struct.Struct(">LLLL")
+_BIND_TRANSCEIVER, _SUBMIT_SM, _DELIVER_SM, _UNBIND, _ENQUIRE_LINK = 9, 4, 5, 6, 0x15
+_RESPONSE = 0x80000000
+_STALLED_S = 20.0  # without anything new: somebody has forgotten a mother
+_BIND_S = 60.0  # for the first connection
+_RECEIVE_OCTETS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is to be played. `scripts` holds, language by language, the replies of a mother.
+
+    `window` mothers at most wait for their next question at a time; with `offered` (turns a second, 0 for as fast
+    as it goes) replies go out at that rate whatever comes back. `system_id` of the bind is not looked at.
+    """
+
+    number: str
+    mothers: int
+    scripts: tuple[tuple[str, ...], ...]
+    window: int
+    offered: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was seen on the wire. Times in seconds, `latency_*` from a reply to its whole next question.
+
+    `core` is the share of one core that this process has used meanwhile: below 1 it was not the limit.
+    """
+
+    turns: int
+    seconds: float
+    parts: int
+    refused: int
+    latency_p50: float
+    latency_p99: float
+    latency_max: float
+    core: float
+
+
+def phone_of(mother: int) -> str:
+    """The number of mother `mother`, 0 first."""
+    return f"7701{mother:07}"
+
+
+class _Stalled(Exception):
+    """Nothing has come for too long."""
+
+
+class _Centre:
+    """One connection, and where each mother stands."""
+
+    def __init__(self, connection: socket.socket, load: Load) -> None:
+        connection.settimeout(0)  # never wait
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connection
+        self._load = load
+        self._rest = b""
+        self._out = bytearray()
+        self._sequence = 0
+        self._message = 0
+        self._step = [-1] * load.mothers  # the number of her question, -1 before the greeting
+        self._sent_at = [0.0] * load.mothers
+        self._ready: deque[int] = deque()  # mothers with a question that is not answered yet
+        self._scripts = [[_tail(reply, load.number) for reply in script] for script in load.scripts]
+        self._head = b"\0\1\1"
+        self.greeted = 0
+        self.playing = False
+        self.unanswered = 0
+        self.turns = self.parts = self.refused = 0
+        self.latencies: list[float] = []
+
+    # --- what goes out ------------------------------------------------------------------------------
+
+    def write(self, mother: int, at: float) -> None:
+        """Let a mother answer her question; she began to at `at`."""
+        tail = self._scripts[mother % len(self._scripts)][self._step[mother]]
+        body = self._head + phone_of(mother).encode() + tail
+        self._sequence += 1
+        self._out += _HEADER.pack(16 + len(body), _DELIVER_SM, 0, self._sequence) + body
+        self._sent_at[mother] = at
+        self.unanswered += 1
+
+    def write_next(self, at: float) -> bool:
+        """Let the next mother write who has something to answer; False when there is none."""
+        if not self._ready:
+            return False
+        self.write(self._ready.popleft(), at)
+        return True
+
+    # --- what comes in ------------------------------------------------------------------------------
+
+    def exchange(self, wait_s: float) -> None:
+        """Send what waits, and act on what has come, after `wait_s` at the latest."""
+        readable, writable, _ = select.select([self._socket], [self._socket] if self._out else [], [], wait_s)
+        if readable:
+            octets = self._socket.recv(_RECEIVE_OCTETS)
+            if not octets:
+                raise _Stalled("the other side has closed the connection")
+            self._take(self._rest + octets if self._rest else octets)
+        if self._out and (writable or readable):
+            try:
+                sent = self._socket.send(self._out)
+            except BlockingIOError:
+                return
+            del self._out[:sent]
+
+    def _take(self, octets: bytes) -> None:
+        now, start, end = perf_counter(), 0, len(octets)
+        while end - start >= 16:
+            length, command, status, sequence = _HEADER.unpack_from(octets, start)
+            if end - start < length:
+                break
+            if command == _SUBMIT_SM:
+                self._take_text(octets, start, sequence, now)
+            elif command == _DELIVER_SM | _RESPONSE:
+                self.unanswered -= 1
+                self.refused += status != 0
+            elif command < _RESPONSE:
+                self._answer(command, sequence)
+            start += length
+        self._rest = octets[start:]
+
+    def _answer(self, command: int, sequence: int) -> None:
+        body = b"bench\0" if command == _BIND_TRANSCEIVER else b""
+        self._out += _HEADER.pack(16 + len(body), command | _RESPONSE, 0, sequence) + body
+
+    def _take_text(self, octets: bytes, start: int, sequence: int, now: float) -> None:
+        """A part of a text (§4.4.1); the last one of a question lets its mother go on."""
+        self._message += 1
+        message_id = b"%x\0" % self._message
+        self._out += _HEADER.pack(16 + len(message_id), _SUBMIT_SM | _RESPONSE, 0, sequence) + message_id
+        self.parts += 1
+        source = octets.index(b"\0", start + 16) + 3
+        phone = octets.index(b"\0", source) + 3
+        end = octets.index(b"\0", phone)
+        if octets[end + 1] & 0x40:  # esm_class: a header before the text, 05 00 03 and reference, total, number
+            text = octets.index(b"\0", octets.index(b"\0", end + 4) + 1) + 6
+            if octets[text + 4] != octets[text + 5]:
+                return
+        self._go_on(int(octets[phone + 4 : end]), now)
+
+    def _go_on(self, mother: int, now: float) -> None:
+        self._step[mother] += 1
+        if not self.playing:
+            self.greeted += 1
+            self._ready.append(mother)
+            return
+        self.turns += 1
+        self.latencies.append(now - self._sent_at[mother])
+        more = self._step[mother] < len(self._scripts[mother % len(self._scripts)])
+        if self._load.offered:
+            if more:
+                self._ready.append(mother)
+        elif more:
+            self.write(mother, now)
+        else:
+            self.write_next(now)
+
+
+def _tail(reply: str, number: str) -> bytes:
+    """What follows the phone in a deliver_sm (§4.6.1): GSM where it is digits, else UCS-2."""
+    coding, text = (0, reply.encode()) if reply.isascii() else (8, reply.encode("utf-16-be"))
+    return b"\0\0\0" + number.encode() + b"\0\0\0\0\0\0\0\0" + bytes((coding, 0, len(text))) + text
+
+
+def _measure(centre: _Centre, load: Load) -> Result:
+    """Let all mothers write, and look on."""
+    total = sum(len(load.scripts[mother % len(load.scripts)]) for mother in range(load.mothers))
+    centre.playing, centre.parts = True, 0
+    began, used = perf_counter(), process_time()
+    written, heard, heard_at = 0, 0, began
+    if not load.offered:
+        for _ in range(load.window):
+            centre.write_next(began)
+    while centre.turns < total or centre.unanswered:
+        wait_s = 1.0
+        if load.offered:
+            due = min(total, int((perf_counter() - began) * load.offered) + 1)
+            while written < due and centre.write_next(began + written / load.offered):
+                written += 1
+            wait_s = 0.001
+        centre.exchange(wait_s)
+        if centre.turns + centre.unanswered != heard:
+            heard, heard_at = centre.turns + centre.unanswered, perf_counter()
+        elif perf_counter() - heard_at > _STALLED_S:
+            raise _Stalled(f"{centre.turns} of {total} turns, then nothing for {_STALLED_S:.0f} s")
+    seconds, used_s = perf_counter() - began, process_time() - used
+    times = sorted(centre.latencies)
+    return Result(
+        turns=centre.turns,
+        seconds=seconds,
+        parts=centre.parts,
+        refused=centre.refused,
+        latency_p50=_at(times, 0.5),
+        latency_p99=_at(times, 0.99),
+        latency_max=times[-1],
+        core=used_s / seconds,
+    )
+
+
+def _at(times: Sequence[float], share: float) -> float:
+    return times[min(len(times) - 1, int(len(times) * share))]
+
+
+def _tell(facts: dict[str, Any]) -> None:
+    print(json.dumps(facts), flush=True)  # noqa: T201 - our parent reads it
+
+
+def _await_greetings(centre: _Centre, mothers: int) -> None:
+    """Take texts until every mother has her first question."""
+    heard, heard_at = 0, perf_counter()
+    while centre.greeted < mothers:
+        centre.exchange(1.0)
+        if centre.greeted != heard:
+            heard, heard_at = centre.greeted, perf_counter()
+        elif heard and perf_counter() - heard_at > _STALLED_S:
+            raise _Stalled(f"{heard} of {mothers} mothers were greeted, then nobody")
+
+
+def _await_line(centre: _Centre) -> None:
+    """Stay bound until there is a line on standard input."""
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        centre.exchange(0.05)
+    sys.stdin.readline()
+
+
+def _play(load: Load) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(_BIND_S)
+        _tell({"port": server.getsockname()[1]})
+        connection, _ = server.accept()
+    with connection:
+        centre = _Centre(connection, load)
+        _await_greetings(centre, load.mothers)
+        _tell({"greeted": centre.greeted})
+        _await_line(centre)
+        _tell({"begun": True})
+        _tell(asdict(_measure(centre, load)))
+        _await_line(centre)
+
+
+def main() -> int:
+    """Play what standard input says; 1 when somebody was forgotten."""
+    facts = json.loads(sys.stdin.readline())
+    try:
+        _play(Load(**facts | {"scripts": tuple(tuple(script) for script in facts["scripts"])}))
+    except (_Stalled, OSError) as error:
+        _tell({"failed": str(error) or type(error).__name__})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The command `bench`. Heavy imports stand inside the function: `smsflow --help` must not wait for them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+__all__ = ["bench"]
+
+
+@click.command()
+@click.option(
+    "--mothers", default=4000, show_default=True, type=click.IntRange(1, 5_000_000), help="How many play."
+)
+@click.option(
+    "--window",
+    default=256,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="So many wait for their next question at a time.",
+)
+@click.option(
+    "--offered",
+    default=0.0,
+    metavar="RATE",
+    type=click.FloatRange(0),
+    help="Replies a second, however slow the answers are; without it as fast as it goes.",
+)
+@click.option(
+    "--cases", default=0, show_default=True, type=click.IntRange(0), help="Cases in the store before it begins."
+)
+@click.option(
+    "--versus",
+    multiple=True,
+    type=click.Choice(["naive", "kannel"]),
+    help="The same load for a plain script, or for Kannel and a small HTTP application; more than once for both.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where the stores are made for the time; the disk decides. The system's temporary folder by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(
+    mothers: int,
+    window: int,
+    offered: float,
+    cases: int,
+    versus: tuple[str, ...],
+    folder: Path | None,
+    as_json: bool,  # noqa: FBT001 - click gives flags by name
+) -> None:
+    """Measure a daemon on this machine: turns a second, and the time from a reply to the next question.
+
+    A turn: a reply comes over SMPP, is understood, moves its conversation and is committed to the disk; then it is
+    acknowledged and the next question goes out. The daemon is `smsflow run` on a new store, the message centre a
+    process of its own. Mothers of the shipped birth registration answer, in all its languages, every question but
+    the last. Exit code 1 when it did not run to its end.
+    """
+    from smsflow.bench.players import BenchFailed
+    from smsflow.bench.run import Options, run_bench
+    from smsflow.core.errors import SmsflowError
+    from smsflow.terminal import make_console
+
+    options = Options(mothers, window, offered, cases, tuple(dict.fromkeys(versus)), as_json, folder)
+    try:
+        code = run_bench(make_console(), options)
+    except (BenchFailed, SmsflowError, OSError) as error:
+        click.echo(f"The measurement broke off: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code)

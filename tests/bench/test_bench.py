@@ -1,0 +1,130 @@
+"""`smsflow bench`: a real daemon, a real load, and figures that hold together."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from commands import smsflow
+from world import NOON, ZONE, World
+
+from smsflow.bench import players, run
+from smsflow.bench.fill import fill_store
+from smsflow.bench.measure import Plan
+from smsflow.bench.rehearsal import rehearse
+from smsflow.library import Library, shipped_dialogs
+from smsflow.store.store import open_store
+
+MOTHERS = 50
+QUESTIONS = 5
+
+
+@pytest.fixture(scope="module")
+def parts():
+    dialog = Library.load(shipped_dialogs(), lambda _: None).any_dialog
+    return rehearse(dialog, NOON)
+
+
+def test_figures_of_a_small_run_hold_together(tmp_path: Path) -> None:
+    """Fifty mothers, every reply answered, smsflow and the plain script; nothing is left behind."""
+    ended = smsflow(
+        "bench", "--mothers", MOTHERS, "--window", 16, "--versus", "naive", "--json", "--folder", tmp_path
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout)
+    assert set(said) == {"machine", "load", "smsflow", "versus", "missing"}
+    assert said["load"] == {"mothers": MOTHERS, "window": 16, "offered": 0.0, "cases": 0}
+    ours, naive = said["smsflow"], said["versus"]["naive"]
+    for figures in (ours, naive):
+        assert figures["turns"] == MOTHERS * QUESTIONS
+        assert figures["turns_per_s"] == pytest.approx(figures["turns"] / figures["seconds"], rel=0.02)
+        assert 0 < figures["p50_ms"] <= figures["p99_ms"] <= figures["max_ms"] < figures["seconds"] * 1000
+        assert 1 < figures["parts_per_turn"] < 2  # the question in English is one part
+        assert figures["rss_mib"] > 10
+    assert ours["parts_per_turn"] == naive["parts_per_turn"]
+    assert ours["turns_per_commit"] == pytest.approx(ours["turns"] / ours["commits"], abs=0.1)
+    assert naive["ratio"] == pytest.approx(ours["turns_per_s"] / naive["turns_per_s"], rel=0.02)
+    assert not list(tmp_path.iterdir())
+
+
+def test_offered_load_keeps_its_rate(tmp_path: Path) -> None:
+    """Replies go out at the rate that is asked for, and the figures come in words."""
+    ended = smsflow("bench", "--mothers", MOTHERS, "--offered", 200, "--cases", 20, "--folder", tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"{MOTHERS} mothers, 200 turns/s offered, 20 cases in the store before;")
+    seconds = float(ended.stdout.split(" turns in ")[1].split(" s,")[0])
+    assert seconds >= MOTHERS * QUESTIONS / 200 * 0.95
+    assert "turns a commit" in ended.stdout
+
+
+def test_each_part_of_the_rehearsal_ends_before_the_application(parts) -> None:
+    """Every reply leads to a next question, in her language, and the last question stays open."""
+    assert [part.language for part in parts] == ["kk", "ru", "en"]
+    for number, part in enumerate(parts, start=1):
+        assert part.states == ("greeting", "child_name", "education", "income", "office", "check")
+        assert len(part.replies) == QUESTIONS == len(part.texts) - 1
+        assert part.replies[0] == f"R 1 1 {number}"
+        assert part.replies[1].startswith(f"R 1 1 {number} Ахметов")
+    assert len({part.texts[0] for part in parts}) == 1
+    assert len({part.texts[1] for part in parts}) == 3
+
+
+def test_filled_store_holds_cases_that_can_go_on(tmp_path: Path, parts) -> None:
+    """One copy in ten waits for its answer, and takes it; the others are closed. No two share a phone."""
+    file = tmp_path / "filled.db"
+    told: list[str] = []
+
+    fill_store(file, 30, parts[0], NOON, told.append)
+
+    assert told == ["cases 30/30"]
+    with closing(sqlite3.connect(file)) as base:
+        count = base.execute(
+            "SELECT status, count(*), count(DISTINCT msisdn) FROM conversation GROUP BY 1"
+        ).fetchall()
+        assert count == [("closed", 28, 28), ("open", 4, 4)]
+        assert base.execute("SELECT count(*) FROM outbox WHERE status IN ('queued', 'held')").fetchone() == (0,)
+        for table in ("birth", "journal", "inbound", "outbox"):
+            (owners,) = base.execute(f"SELECT count(DISTINCT conversation) FROM {table}").fetchone()
+            assert owners == 32, table
+    store = open_store(file, ZONE)
+    with closing(store):
+        world = World(store, None, shipped_dialogs())
+        handled = world.reply("R 1 1 1 1 1 1 1", "77020000010")
+        assert (handled.outcome, handled.to_state) == ("answered", "apply")
+        assert world.reply("R 1 1 1 1 1 1 1", "77020000011").outcome == "late"
+
+
+def test_what_is_not_installed_is_named(tmp_path: Path, parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Kannel the rest is measured, and a line says what to install."""
+    monkeypatch.setattr(players.shutil, "which", lambda *_, **__: None)
+    plan = Plan(mothers=1, window=1, offered=0, cases=0, parts=parts, born_at=NOON)
+
+    rivals, missing = run._measure_rivals(tmp_path, plan, ["kannel"], lambda _: None)
+
+    assert not rivals
+    assert "apt-get install kannel" in missing["kannel"]
+
+
+def test_load_says_when_the_other_side_leaves(parts) -> None:
+    """A daemon that ends in between is a sentence, not a measurement."""
+    load = {"number": "1414", "mothers": 1, "scripts": [part.replies for part in parts], "window": 1, "offered": 0}
+    with subprocess.Popen(
+        [sys.executable, "-m", "smsflow.bench.centre"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as centre:
+        assert centre.stdin
+        assert centre.stdout
+        centre.stdin.write(json.dumps(load) + "\n")
+        centre.stdin.flush()
+        port = json.loads(centre.stdout.readline())["port"]
+        socket.create_connection(("127.0.0.1", port)).close()
+
+        assert json.loads(centre.stdout.readline()) == {"failed": "the other side has closed the connection"}
+        assert centre.wait() == 1
