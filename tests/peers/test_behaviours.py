@@ -35,6 +35,7 @@ from peers.raw import (
 )
 from peers.stack import GHOST_S, LOCKOUT_S, Stack, a_daemon, run
 
+REPLACE_SM, CANCEL_SM = 0x07, 0x08
 DELIVER_RESP, SUBMIT_RESP = DELIVER_SM | RESP, SUBMIT_SM | RESP
 ROK, RSYSERR, RTHROTTLED, RMSGQFUL = 0, 0x08, 0x58, 0x14
 
@@ -105,9 +106,9 @@ def test_behaviour_03_header_arrives_and_the_body_never(tmp_path: Path) -> None:
     play(tmp_path, scene, pdu_s=0.3)
 
 
-@pytest.mark.parametrize("command", [0x0000000A, 0x00000111, 0x00010203, 0x7FFFFFFF])
+@pytest.mark.parametrize("command", [0x03, 0x0000000A, 0x21, 0x00000111, 0x00010203, 0x7FFFFFFF])
 def test_behaviour_04_unknown_command_id(tmp_path: Path, command: int) -> None:
-    """generic_nack ESME_RINVCMDID under its own sequence; the bind is kept."""
+    """generic_nack ESME_RINVCMDID under its own sequence, also to query_sm and submit_multi; the bind is kept."""
 
     async def scene(_: RawCentre, wire: Wire, stack: Stack) -> None:
         wire.write(frame(command, 4711, b"whatever"))
@@ -116,6 +117,19 @@ def test_behaviour_04_unknown_command_id(tmp_path: Path, command: int) -> None:
         wire.write(frame(command | RESP, 4712, b"an answer to nothing"))
         await wire.alive()
         assert [f for f in wire.frames if f.command == GENERIC_NACK] == [nack]
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("command", [*raw.BINDS, SUBMIT_SM, REPLACE_SM, CANCEL_SM])
+def test_behaviour_04_request_that_only_we_make(tmp_path: Path, command: int) -> None:
+    """Answered in its own kind with an error, under its own sequence; the bind is kept."""
+
+    async def scene(_: RawCentre, wire: Wire, stack: Stack) -> None:
+        wire.write(frame(command, 4711, bytes(40)))
+        answer = await wire.next(command | RESP)
+        assert (answer.status, answer.sequence) == (0x03, 4711)
+        await wire.alive()
 
     play(tmp_path, scene)
 
