@@ -283,10 +283,14 @@ def _join(parts: Sequence[Part], last: Part, alphabet: Alphabet) -> Inbound:
 
 
 def _read_text(pieces: Sequence[tuple[int, bytes]], alphabet: Alphabet) -> str:
-    """The text of `pieces` without the NULs that some message centres end it with: in the GSM alphabet an `@`."""
+    """The text of `pieces` without the NULs that some message centres end it with.
+
+    In the GSM alphabet a NUL is an `@`, so a single one stays: she may have written it, and the reply parser
+    forgives it. Two and more are padding.
+    """
     *whole, (data_coding, octets) = pieces
-    if is_gsm_coding(data_coding):
-        octets = octets.rstrip(b"\0") or octets  # nothing else: then an `@` it is
+    if is_gsm_coding(data_coding) and octets.endswith(b"\0\0"):
+        octets = octets.rstrip(b"\0") or octets  # nothing else: then `@` they are
     return read_text([*whole, (data_coding, octets)], alphabet).rstrip("\0")
 
 

@@ -322,6 +322,20 @@ def test_30_nuls_at_the_end_are_no_part_of_the_text(world, data_coding):
     assert play(world, story).rows("SELECT text, raw FROM inbound") == [("R 1 1 2", octets)]
 
 
+def test_30_a_single_nul_at_the_end_of_a_gsm_text_is_the_sign_that_it_is(world):
+    """It stays in the text; a reply that ends so is understood all the same."""
+
+    def story(line: Line) -> None:
+        case = world.birth()
+        for octets in (b"my mail: anna\0", b"R 1 1 1\0"):
+            line.say(DeliverSm(source_addr=PHONE, short_message=octets))
+        assert line.texts() == ["my mail: anna@", "R 1 1 1@"]
+        outcomes = [row[0] for row in line.rows("SELECT outcome FROM inbound ORDER BY id")]
+        assert outcomes == ["not_understood", "answered"], world.case(case)
+
+    play(world, story)
+
+
 @given(st.binary(max_size=160), st.integers(0, 255), st.integers(0, 255), st.sampled_from(list(Alphabet)))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_29_whatever_comes_is_kept_and_answered(tmp_path_factory, octets, esm_class, data_coding, alphabet):

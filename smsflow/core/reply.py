@@ -60,6 +60,7 @@ COERCIONS = {
     "colon": "colons or semicolons among or after the digits",
     "underscore": "underscores among or after the digits",
     "star": "stars or hashes among or after the digits",
+    "at_sign": "an @ among or after the digits: the NUL that some message centres end a text with reads so",
     "quote": "quotation marks among or after the digits",
     "bracket": "brackets among or after the digits",
     "digit_letter": "a letter that looks like a digit: О З І l б Ч",
@@ -196,12 +197,13 @@ _SEPARATORS: dict[str, str] = {
     **dict.fromkeys("\"'`´ʼ«»‘’‚‛“”„‟‹›", "quote"),
     **dict.fromkeys("()[]{}<>", "bracket"),
     "_": "underscore",
+    "@": "at_sign",
     "\t": "tab",
     " ": "blank",
 }
 _SEPARATOR_CATEGORIES = {"Zs": "unicode_blank", "Cf": "zero_width", "Cc": "control", "Pd": "dash"}
 _BLANKS = frozenset({"blank", "line_break", "tab", "unicode_blank", "zero_width", "control"})
-_KEPT_BEFORE_TEXT = (None, "quote", "bracket")
+_KEPT_BEFORE_TEXT = (None, "quote", "bracket", "at_sign")
 _KEYCAP = "\ufe0f\u20e3"  # what turns a digit into a keycap emoji
 _DIGIT_LETTERS = dict(zip("ОоOoЗзІіIil|ӀӏбЧч", "00003311111111644", strict=True))
 _R_LIKE = frozenset("РрКкЯяГг®")
@@ -435,7 +437,7 @@ def _keyword(text: str) -> Keyword | None:
     return _KEYWORDS.get(command)
 
 
-_GAP = r"[\s.,!:;()\-–—…~*\"'«»“”\u200b-\u200d\u2060\ufeff\ufe0f\U0001F3FB-\U0001F3FF]"
+_GAP = r"[\s.,!:;@()\-–—…~*\"'«»“”\u200b-\u200d\u2060\ufeff\ufe0f\U0001F3FB-\U0001F3FF]"
 _THANKS = (
     "рахмет|рақмет|ракмет|рахметт|алғыс|алгыс|спасибо|спасибки|спс|благодарю|благодарна|пожалуйста|пожалуста"
     "|пж|пжл|пжлст|өтінемін|отинемин|thanks|thank|thankyou|thx|tnx|please|pls|🙏|👍|👌|❤|♥|♡|😊|🙂|😀|😃|😄|😁|☺|🌹|💐|🌷"
@@ -680,7 +682,7 @@ def _clean_iban(raw: str) -> tuple[str, tuple[str, ...]] | str:
     signed = _without_signature(raw)
     text = _without_courtesy(signed)
     label = _LABEL.match(text)
-    plain = (text[label.end() :] if label else text).strip(_AROUND)
+    plain = (text[label.end() :] if label else text).strip(_AROUND + "@")
     try:
         iban = parse_iban(plain)
     except IdentityError:

@@ -81,6 +81,7 @@ def test_corpus_is_large_and_shows_every_reason():
         ("R:1;1:2;1", ("colon",)),
         ("R_1_1_2_1", ("underscore",)),
         ("R*1*1*2*1#", ("star",)),
+        ("R 1 1 2 1@", ("at_sign",)),
         ("R '1 1 2 1'", ("quote",)),
         ("R(1)1(2)1", ("bracket",)),
         ("R\n1\n1\n2\n1", ("line_break",)),
@@ -113,12 +114,20 @@ def test_each_coercion_is_counted_by_its_name(text, coercions):
         ("iban", "R 3 1 1 2 KZ86 125KZT5004100100", ("iban_spelling",)),
         ("iban", "R 3 1 1 2 IBAN KZ86125KZT5004100100", ("iban_label",)),
         ("account", "R 3 1 1 2 KZ86125KZT5004100100", ()),
+        ("iban", "R 3 1 1 2 KZ86125KZT5004100100@", ("iban_spelling",)),
         ("street", "R 5 1 10/2 мкр", ()),
     ],
 )
 def test_coercions_of_texts_are_counted_too(to, text, coercions):
     """Words, names and accounts have their own names; what belongs to the text is no coercion."""
     assert coercions == answer(read(text), QUESTIONS[to], bare=True).coercions
+
+
+def test_an_at_sign_is_left_where_it_may_be_meant():
+    """Around a text of her own it stays; a command is known with the NUL that reads so."""
+    assert answer(read("R 5 1 @dom.kz, mail@"), QUESTIONS["street"], bare=False).value == "@dom.kz, mail@"
+    assert read("STOP@").keyword is Keyword.STOP
+    assert read("a@STOP").keyword is None
 
 
 def test_every_reading_of_a_coercion_has_a_sentence():
