@@ -1,4 +1,4 @@
-"""Commands about the store as a file: `backup`.
+"""Commands about the store as a file: `backup`, `restore`.
 
 They work with the daemon up or down. Heavy imports stand inside the functions: `smsflow --help` must not wait for
 them.
@@ -20,7 +20,7 @@ from smsflow.cli_options import config_option, fail, json_option, load_settings
 if TYPE_CHECKING:
     from smsflow.store.backup import Tell
 
-__all__ = ["backup"]
+__all__ = ["backup", "restore"]
 
 
 @click.command()
@@ -57,6 +57,43 @@ def backup(file: Path, force: bool, config: Path, as_json: bool) -> None:  # noq
     click.echo(
         f"{made.file}: {made.octets:,} bytes, {made.cases:,} cases, {made.journal:,} lines of the journal,"
         f" in {made.seconds:.1f} s"
+    )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@config_option
+@json_option
+def restore(file: Path, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
+    """Put the backup FILE in the place of the store. The daemon must be stopped.
+
+    FILE is checked first. The former store is kept beside the new one, under another name.
+    """
+    from smsflow.clock import Clock
+    from smsflow.core.errors import StoreError
+    from smsflow.store.restore import restore_store
+
+    settings = load_settings(config)
+    try:
+        with _progress("pages") as tell:
+            done = restore_store(settings.store_path, file, tell, at=Clock(settings.zone).now())
+    except StoreError as error:
+        fail(str(error))
+    if as_json:
+        facts = {
+            "store": str(settings.store_path), "kept": str(done.kept) if done.kept else None, "bytes": done.octets,
+            "seconds": round(done.seconds, 3), "cases": done.cases, "journal": done.journal,
+            "last_event_at": done.last_at or None, "texts_waiting": done.waiting, "texts_in_doubt": done.doubtful,
+        }  # fmt: skip
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"{settings.store_path}: {done.cases:,} cases, {done.journal:,} lines of the journal")
+    if done.kept:
+        click.echo(f"The former store is kept as {done.kept}")
+    click.echo(
+        f"The last event that it knows of came at {done.last_at or 'no time'}: replies and births after that are"
+        f" not there; import the births again. When the daemon starts, {done.waiting:,} texts go out that were"
+        f" waiting then, and {done.doubtful:,} that were on their way are in doubt."
     )
 
 

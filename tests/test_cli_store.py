@@ -52,3 +52,40 @@ def test_backup_without_a_store_or_configuration_is_told(tmp_path):
 
     assert (missing.exit_code, "has the daemon run?" in missing.stderr) == (1, True)
     assert (unreadable.exit_code, "none.yaml:1:1: cannot be read" in unreadable.stderr) == (2, True)
+
+
+# --- restore ----------------------------------------------------------------------------------------------
+
+
+def test_restore_says_what_follows(config, tmp_path):
+    """Where the former store is, and what is not in the new one."""
+    copy = tmp_path / "copy.db"
+    call("backup", copy, "--config", config)
+    done = call("restore", copy, "--config", config)
+    facts = json.loads(call("restore", copy, "--config", config, "--json").stdout)
+
+    assert done.exit_code == 0
+    assert done.stdout.startswith(
+        f"{tmp_path}/store.db: 1 cases, 3 lines of the journal\nThe former store is kept as "
+    )
+    assert "came at 2026-11-18T07:00:00.000+00:00: replies and births after that are not there" in done.stdout
+    assert "2 texts go out that were waiting then, and 0 that were on their way are in doubt" in done.stdout
+    assert facts.pop("kept").startswith(f"{tmp_path}/store.db.before-restore-")
+    assert facts.pop("seconds") > 0
+    assert facts == {
+        "store": f"{tmp_path}/store.db", "bytes": copy.stat().st_size, "cases": 1, "journal": 3,
+        "last_event_at": "2026-11-18T07:00:00.000+00:00", "texts_waiting": 2, "texts_in_doubt": 0,
+    }  # fmt: skip
+
+
+def test_restore_beside_a_daemon_is_refused(config, tmp_path):
+    """Exit 1, and what to do."""
+    copy = tmp_path / "copy.db"
+    call("backup", copy, "--config", config)
+    with a_world(tmp_path):
+        done = call("restore", copy, "--config", config)
+
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"{tmp_path}/store.db is in use by another smsflow; stop that one first\n",
+    )

@@ -5,9 +5,12 @@ Columns that hold personal data are named in `PERSONAL`: what logs, exports and 
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 from sqlite_utils import Database, Migrations
 
-__all__ = ["PERSONAL", "migrations"]
+__all__ = ["PERSONAL", "applied_to", "is_newer", "known", "migrations"]
 
 PERSONAL = {
     "citizen": ("iin", "msisdn"),
@@ -60,6 +63,22 @@ def texts_in_doubt(db: Database) -> None:
 def paused_links(db: Database) -> None:
     """Which links an operator has paused, and since when: it outlives the daemon."""
     db.execute("CREATE TABLE paused_link (name TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID")
+
+
+def known() -> tuple[str, ...]:
+    """The names of all migrations, in order."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        return tuple(each.name for each in migrations.pending(Database(empty, execute_plugins=False)))
+
+
+def applied_to(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """The names of the migrations that a store has seen, in order; empty when it has no tables yet."""
+    return tuple(each.name for each in migrations.applied(Database(connection, execute_plugins=False)))
+
+
+def is_newer(connection: sqlite3.Connection) -> bool:
+    """Whether a newer smsflow has migrated a store."""
+    return not set(applied_to(connection)) <= set(known())
 
 
 _FIRST = """

@@ -24,6 +24,7 @@ from smsflow.store.arrivals import Arrivals
 from smsflow.store.files import explain, lock_store
 from smsflow.store.outbox import Outbox
 from smsflow.store.people import People
+from smsflow.store.restore import finish_restore
 from smsflow.store.rows import (
     CONVERSATION_COLUMNS,
     conversation_row,
@@ -56,6 +57,7 @@ def open_store(path: Path, zone: tzinfo) -> Store:
     """
     with ExitStack() as stack:
         lock = stack.enter_context(lock_store(path))
+        finish_restore(path)
         try:
             connection = stack.enter_context(closing(_connect(path)))
             _migrate(connection, path)
@@ -73,15 +75,13 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    from sqlite_utils import Database  # 190 ms: not for those who only want --help
+    from sqlite_utils import Database  # 190 ms: not for those who only import this
 
-    from smsflow.store.schema import migrations
+    from smsflow.store.schema import is_newer, migrations
 
-    database = Database(connection, execute_plugins=False)
-    ours = {migration.name for migration in migrations.pending(Database(memory=True))}
-    if any(migration.name not in ours for migration in migrations.applied(database)):
+    if is_newer(connection):
         raise StoreError(f"{path} was written by a newer smsflow; use that one")
-    migrations.apply(database)
+    migrations.apply(Database(connection, execute_plugins=False))
 
 
 class Store:
