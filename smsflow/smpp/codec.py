@@ -68,6 +68,8 @@ __all__ = [
     "encode",
     "find_tlv",
     "make_error",
+    "read_tlvs",
+    "write_tlvs",
 ]
 
 MAX_FRAME_OCTETS: Final = 64 * 1024
@@ -332,6 +334,23 @@ def find_tlv(tlvs: Tlvs, tag: int) -> bytes | None:
     return None
 
 
+def read_tlvs(octets: bytes, pos: int) -> Tlvs:
+    """Return the whole optional parameters from `pos` on; the rest is padding (§3.3: ignore)."""
+    tlvs: list[tuple[int, bytes]] = []
+    while pos + _TLV_HEADER.size <= len(octets):
+        tag, size = _TLV_HEADER.unpack_from(octets, pos)
+        pos += _TLV_HEADER.size
+        if pos + size <= len(octets):
+            tlvs.append((tag, octets[pos : pos + size]))
+        pos += size
+    return tuple(tlvs)
+
+
+def write_tlvs(tlvs: Tlvs) -> bytes:
+    """Return the octets of `tlvs`."""
+    return b"".join([_TLV_HEADER.pack(tag, len(value)) + value for tag, value in tlvs])
+
+
 # ---------------------------------------------------------------------------------------------- framing
 
 
@@ -413,15 +432,7 @@ class _Tolerant:
         return data, end
 
     def parse_optional_params(self, data: bytes) -> None:
-        """Keep every whole optional parameter; what is left over or cut off is padding (§3.3: ignore)."""
-        pos, tlvs = 0, []
-        while pos + _TLV_HEADER.size <= len(data):
-            tag, length = _TLV_HEADER.unpack_from(data, pos)
-            pos += _TLV_HEADER.size
-            if pos + length <= len(data):
-                tlvs.append((tag, data[pos : pos + length]))
-            pos += length
-        self.tlvs = tuple(tlvs)
+        self.tlvs = read_tlvs(data, 0)
 
 
 def _make_reader(source: type[Any]) -> type[Any]:
@@ -692,7 +703,7 @@ def _encode_body(pdu: Pdu) -> bytes:
         tlvs = _place_text(pdu, command.__dict__)
     _check_fields(type(pdu).__name__, source.params, command.__dict__)
     body: bytes = command.generate_params()
-    return body + b"".join(_TLV_HEADER.pack(tag, len(value)) + value for tag, value in tlvs)
+    return body + write_tlvs(tlvs)
 
 
 def _place_text(pdu: SmPdu, fields: dict[str, Any]) -> Tlvs:

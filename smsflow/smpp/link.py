@@ -24,7 +24,7 @@ from enum import Enum
 from typing import Final, Literal, TypeAlias
 
 from smsflow.core.errors import LocalViolation, RemoteViolation
-from smsflow.smpp import codec
+from smsflow.smpp import codec, hot
 from smsflow.smpp.codec import (
     Bind,
     BindMode,
@@ -39,7 +39,6 @@ from smsflow.smpp.codec import (
     DataSm,
     DataSmResp,
     DeliverSm,
-    DeliverSmResp,
     EnquireLink,
     EnquireLinkResp,
     Framer,
@@ -337,7 +336,7 @@ class Link:
         if not room:
             raise LocalViolation(self.settings.name, "submit_sm was given though there was no room for it")
         sequence = self._next_sequence()
-        self._out += codec.encode(pdu, sequence)
+        self._out += hot.encode(pdu, sequence)
         self._pending[sequence] = (token, now)
         self._pace.take()
         self._starved = room == 1
@@ -349,7 +348,7 @@ class Link:
             self._data_sms.discard(sequence)
             self._send(DataSmResp(sequence=sequence, status=status))
         else:
-            self._send(DeliverSmResp(sequence=sequence, status=status))
+            self._out += hot.encode_deliver_sm_resp(sequence, status)
 
     def refuse(self, pdu: Undecodable, status: int) -> None:
         """Answer a frame that could not be read, once; a response has no answer."""
@@ -383,7 +382,7 @@ class Link:
                     break
                 self._heard_at = now
                 self._enquired = False
-                self._handle(codec.decode(frame), now)
+                self._handle(hot.decode(frame), now)
         except RemoteViolation as violation:
             self._send(GenericNack(status=Status.RINVCMDLEN))
             self._close(violation.reason)
@@ -692,7 +691,7 @@ class Link:
                 return self._sequence
 
     def _send(self, pdu: Pdu) -> None:
-        self._out += codec.encode(pdu)
+        self._out += hot.encode(pdu)
 
     def _take_events(self) -> tuple[Event, ...]:
         events = tuple(self._events)

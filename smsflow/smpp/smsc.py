@@ -21,7 +21,7 @@ from typing import Final, cast
 
 from smsflow.core.encoding import Coding
 from smsflow.core.errors import RemoteViolation
-from smsflow.smpp import codec
+from smsflow.smpp import codec, hot
 from smsflow.smpp.codec import (
     Bind,
     BindReceiver,
@@ -303,7 +303,7 @@ class _Client(asyncio.Protocol):
         sequence = self._sequence
         answer: asyncio.Future[int] = self._loop.create_future()
         self._requests[sequence] = answer
-        self._write(codec.encode(pdu, sequence))
+        self._write(hot.encode(pdu, sequence))
         try:
             return await answer
         finally:
@@ -346,7 +346,7 @@ class _Client(asyncio.Protocol):
             for frame in self._framer.receive(data):
                 self._silent_turns = 0
                 if self._wire.takes(frame):
-                    self._handle(codec.decode(frame))
+                    self._handle(hot.decode(frame))
         except RemoteViolation:
             self._send(GenericNack(status=Status.RINVCMDLEN))
             self._end_turn()
@@ -417,7 +417,7 @@ class _Client(asyncio.Protocol):
         self._timer = self._loop.call_later(self._centre.enquire_link_s, self._enquire)
 
     def _send(self, pdu: Pdu) -> None:
-        self._write(codec.encode(pdu))
+        self._write(hot.encode(pdu))
 
     def _write(self, frame: bytes) -> None:
         self._wire.send(frame)
