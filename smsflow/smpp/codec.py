@@ -74,6 +74,7 @@ __all__ = [
 
 MAX_FRAME_OCTETS: Final = 64 * 1024
 _HEADER: Final = struct.Struct(">LLLL")
+_LENGTH: Final = struct.Struct(">L")
 _TLV_HEADER: Final = struct.Struct(">HH")
 _RESPONSE: Final = 0x80000000
 _LONGEST_STRING_OCTETS: Final = 255
@@ -377,7 +378,7 @@ class Framer:
         self._buffer = b""
         start, length = 0, len(buffer)
         while length - start >= 4:
-            size = int.from_bytes(buffer[start : start + 4], "big")
+            (size,) = _LENGTH.unpack_from(buffer, start)
             if not _HEADER.size <= size <= MAX_FRAME_OCTETS:
                 raise RemoteViolation(self._link, f"command_length {size} is outside 16 … {MAX_FRAME_OCTETS}")
             if length - start < size:
