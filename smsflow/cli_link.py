@@ -119,7 +119,11 @@ def _act(name: str, config: Path, action: str, *, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--seconds", type=click.FloatRange(0.1, 86_400), help="End by itself; without it, Ctrl-C ends it.")
 @click.option("--texts", is_flag=True, help="Leave texts as they are: FILE then holds personal data.")
-@click.option("--passwords", is_flag=True, help="Leave bind passwords as they are.")
+@click.option(
+    "--passwords",
+    is_flag=True,
+    help="Leave bind passwords as they are: FILE then opens our account to whoever has it.",
+)
 @_config
 @_json
 def trace(

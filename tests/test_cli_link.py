@@ -462,7 +462,9 @@ def test_trace_writes_what_is_said(tmp_path: Path) -> None:
             again = await stage.link("trace", "main", blanked, options=("--seconds", 1))
             assert again.returncode == 1
             assert "not overwritten" in again.stderr
-        assert b"Aigerim" not in (tmp_path / "log").read_bytes()
+        log = (tmp_path / "log").read_text()
+        assert "Aigerim" not in log
+        assert re.findall(r'"passwords": (true|false).*"operator\.acted"', log).count("true") == 1
 
     run(scene())
 
