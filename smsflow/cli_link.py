@@ -51,8 +51,9 @@ def check(name: str, config: Path, timeout: float, as_json: bool) -> None:  # no
 
     Resolve, connect, TLS, bind, enquire_link, unbind: each with its time and, when it fails, the likely cause and
     the next thing to try. Works with the daemon up or down; while it is up, a centre that allows but one bind
-    refuses with ESME_RALYBND. A reply that comes meanwhile is refused for now, so that it comes again. Exit code
-    1 when a step fails.
+    refuses with ESME_RALYBND. A link with outbind listens for the centre, which takes its time to come, instead of
+    connecting; stop the daemon first, which listens there too. A reply that comes meanwhile is refused for now, so
+    that it comes again. Exit code 1 when a step fails.
     """
     from smsflow.probing import run_probe
     from smsflow.terminal import make_console, run_loop

@@ -46,6 +46,8 @@ async def _try(
     console: Console, settings: LinkSettings, tls: ssl.SSLContext | None, *, timeout_s: float, as_json: bool
 ) -> list[dict[str, Any]]:
     where = f"{settings.name}: {settings.bind} to {settings.host}:{settings.port}" + (" with TLS" if tls else "")
+    if settings.outbind:
+        where = f"{settings.name}: {settings.bind}, when {settings.host} comes and says outbind"
     if not as_json:
         say(console, where, "bold")
     seen = []

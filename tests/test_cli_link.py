@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -223,6 +224,49 @@ def test_check_of_tls(tmp_path: Path) -> None:
         async with a_server(ANSWERS["locked"][0], False) as port:
             plain = await link_check(configure(tmp_path, port, "tls: true"), "--json", "--timeout", "2")
             assert "does not speak TLS" in steps(plain)["tls"]["cause"]
+
+    run(scene())
+
+
+def test_check_of_an_outbind_link_listens_for_the_centre(tmp_path: Path) -> None:
+    """It binds on the connection that the centre makes; when none comes, or the daemon listens, it says so."""
+
+    async def scene() -> None:
+        ours = a_free_port()
+        file = configure(tmp_path, 2775, f'outbind: "127.0.0.1:{ours}"')
+
+        async def come() -> None:
+            while True:
+                try:
+                    reader, writer = await asyncio.open_connection("127.0.0.1", ours)
+                    break
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.02)
+            writer.write(bytes.fromhex("00000014 0000000b 00000000 00000001 73630000"))
+            for command in (0x80000009, 0x80000015, 0x80000006):
+                length, asked, _, sequence = struct.unpack(">IIII", await reader.readexactly(16))
+                assert asked | 0x80000000 == command
+                await reader.readexactly(length - 16)
+                body = b"sc\0" if command == 0x80000009 else b""
+                writer.write(struct.pack(">IIII", 16 + len(body), command, 0, sequence) + body)
+            await reader.read()
+            writer.close()
+
+        centre = asyncio.create_task(come())
+        done = await link_check(file, "--json")
+        await centre
+        assert done.returncode == 0, done.stdout
+        assert list(steps(done)) == ["resolve", "listen", "outbind", "bind", "enquire_link", "unbind"]
+
+        done = await link_check(file, "--json", "--timeout", "0.2")
+        assert done.returncode == 1
+        assert steps(done)["outbind"]["ok"] is False
+        assert "the centre did not come" in steps(done)["outbind"]["cause"]
+        assert steps(done)["bind"]["ok"] is None
+
+        with socket.create_server(("127.0.0.1", ours)):
+            done = await link_check(file, "--json")
+        assert "the daemon is up" in steps(done)["listen"]["cause"]
 
     run(scene())
 

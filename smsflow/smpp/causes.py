@@ -47,6 +47,19 @@ _CAUSES: Final[dict[tuple[str, str], Cause]] = {
         "no route to that network",
         "look at the VPN and the routes: `ip route get ADDRESS`",
     ),
+    ("listen", "EADDRINUSE"): Cause(
+        "the daemon is up, and listens there itself",
+        "`smsflow link list` says whether the centre has come; to try without the daemon, stop it first",
+    ),
+    ("listen", "EADDRNOTAVAIL"): Cause(
+        "this machine does not have that address",
+        "write one of ours into `outbind`, or 0.0.0.0 for all: `ip address`",
+    ),
+    ("outbind", "timeout"): Cause(
+        "the centre did not come: it does when it has something for us; or it cannot reach us, or is not `host`",
+        "write to our number from a phone and wait longer, `--timeout 300`; compare `host` and `outbind` with what "
+        "the operator has, and look at the firewall",
+    ),
     ("tls", "not_tls"): Cause(
         "the centre does not speak TLS on this port",
         "ask the operator for the port with TLS, or leave `tls` out if the line is private",

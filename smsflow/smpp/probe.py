@@ -1,5 +1,7 @@
 """One careful try of a link, step by step: resolve, connect, TLS, bind, enquire_link, unbind.
 
+Where the message centre connects to us, listen and outbind stand for connect and TLS.
+
 What fails is told with its likely cause and the next thing to try, from a table. The bind is octet for octet what
 the daemon sends. A deliver_sm that comes meanwhile is answered with ESME_RSYSERR, so that it comes again.
 
@@ -14,7 +16,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
 
@@ -28,6 +30,7 @@ from smsflow.smpp.codec import (
     EnquireLinkResp,
     Framer,
     GenericNack,
+    Outbind,
     Pdu,
     Tag,
     Unbind,
@@ -40,7 +43,9 @@ from smsflow.smpp.statuses import Status, status_name
 
 __all__ = ["STEPS", "Step", "probe"]
 
-STEPS: Final = ("resolve", "connect", "tls", "bind", "enquire_link", "unbind")
+STEPS: Final = ("resolve", "connect", "listen", "outbind", "tls", "bind", "enquire_link", "unbind")
+_OUTBOUND: Final = frozenset({"connect"})
+_INBOUND: Final = frozenset({"listen", "outbind"})
 _BIND_SEQUENCE: Final = 1
 _READ_OCTETS: Final = 65_536
 
@@ -71,15 +76,18 @@ async def probe(settings: LinkSettings, tls: ssl.SSLContext | None, *, timeout_s
     work: dict[str, Callable[[], Awaitable[str]]] = {
         "resolve": tried.resolve,
         "connect": lambda: tried.connect(timeout_s),
+        "listen": tried.listen,
+        "outbind": tried.await_outbind,
         "tls": tried.start_tls,
         "bind": tried.bind,
         "enquire_link": tried.enquire,
         "unbind": tried.unbind,
     }
+    left_out = (_OUTBOUND if settings.outbind else _INBOUND) | ({"tls"} if tls is None else set())
     failed = False
     try:
         for name in STEPS:
-            if name == "tls" and tls is None:
+            if name in left_out:
                 continue
             if failed:
                 yield Step(name, ok=None)
@@ -113,8 +121,12 @@ class _Probe:
         self._frames: list[bytes] = []
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
+        self._server: asyncio.Server | None = None
+        self._came = asyncio.Event()
 
     def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
         if self._writer is not None:
             self._writer.transport.abort()
 
@@ -142,6 +154,31 @@ class _Probe:
                 return f"{where} from {self._writer.get_extra_info('sockname')[0]}"
         raise _Failed(failures[0].kind, "; ".join(failure.detail for failure in failures))
 
+    async def listen(self) -> str:
+        """Listen where the daemon would."""
+        host, port = self._settings.outbind or ("", 0)
+        try:
+            self._server = await asyncio.start_server(self._accept, host, port)
+        except OSError as error:
+            raise _Failed(_name_of_errno(error), f"{host}:{port}: {_words(error)}") from error
+        return f"{host}:{port}"
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take the first that comes from `host`; whoever says outbind is told our password."""
+        peer = str(writer.get_extra_info("peername")[0]).removeprefix("::ffff:")
+        if self._writer is not None or peer not in self._addresses:
+            writer.transport.abort()
+            return
+        self._reader, self._writer = reader, writer
+        self._came.set()
+
+    async def await_outbind(self) -> str:
+        """Wait for the centre to connect and to say outbind (SMPP v3.4 §2.2.1)."""
+        await self._came.wait()
+        while not isinstance(pdu := codec.decode(await self._read()), Outbind):
+            self._answer(pdu)
+        return f"from {self._connected().get_extra_info('peername')[0]}"
+
     async def start_tls(self) -> str:
         writer = self._connected()
         assert self._tls is not None  # noqa: S101 - the step is left out without it
@@ -154,7 +191,9 @@ class _Probe:
         return f"{session.version()} {session.cipher()[0]}" + (f", certificate until {until}" if until else "")
 
     async def bind(self) -> str:
-        answer = await self._ask(Link(self._settings, 0.0).data_to_send(), _BIND_SEQUENCE, BindResp)
+        answer = await self._ask(
+            Link(replace(self._settings, outbind=None), 0.0).data_to_send(), _BIND_SEQUENCE, BindResp
+        )
         if not isinstance(answer, BindResp):
             raise _Failed(status_name(answer.status), f"generic_nack {status_name(answer.status)}")
         version = find_tlv(answer.tlvs, Tag.SC_INTERFACE_VERSION)
