@@ -2,6 +2,14 @@
 
 Every method is called inside a transaction of the store and touches nothing but the store, so state, effects
 and journal are one: all on the disk, or none. Only then does anybody acknowledge or send.
+
+The daemon may die at any of these points of what does not come by SMS:
+
+    point            on the disk                  the body believes   after the restart
+    event_received   nothing                      not taken           sent again, counts for the first time
+    event_committed  the event by its id, a step  not taken           sent again, same outcome, no second step
+    timer_due        the timer                                        it fires, late
+    timer_fired      the step, the next timer                         nothing
 """
 
 from __future__ import annotations

@@ -2,6 +2,14 @@
 
 Every try stands in the store: a restart goes on where the last process ended. The `Idempotency-Key` is the
 application's id and the same at each try, so a body that has it already changes nothing.
+
+The daemon may die at any of these points:
+
+    point     on the disk   the body believes            after the restart
+    applied   queued        nothing                      it is sent
+    posted    queued        taken, unless it was lost    sent again with the same key
+    replied   queued        taken, and so it told us     sent again with the same key
+    settled   taken         taken                        nothing
 """
 
 from __future__ import annotations
@@ -10,6 +18,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -117,10 +126,9 @@ class Gateways:
         await self._done.wait()
 
     async def _rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), _LOOK_S)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await self._woken.wait()
 
     async def _finish(self) -> None:
         if self._tasks:

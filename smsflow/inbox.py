@@ -1,5 +1,19 @@
 """From a link to the engine: texts, parts of long texts, receipts. Committed first, acknowledged then.
 
+The daemon may die at any of these points. SMPP delivers again what was not answered, by this link or another, with
+another sequence number; `Store.transaction` is all or nothing.
+
+    point             on the disk               the centre believes      after the restart
+    received          nothing                   not taken                comes again, counts for the first time
+    committed         the reply, the step, its  not taken                comes again, `repeated`, no second step
+                      texts
+    responded         the same                  taken, if it heard us    nothing, or as `committed`
+    part_received     the parts before it       not taken                comes again, the text is complete
+    part_committed    the part; or the whole    not taken                comes again, no second text
+                      text and its step
+    receipt_received  nothing                   not taken                comes again, is written down
+    receipt_committed what became of the text   not taken                comes again, changes nothing
+
 What cannot be committed now is refused for the moment (`ESME_RSYSERR`), so that the message centre delivers it
 again. What cannot be handled, which is our bug, is kept as it came, and acknowledged: it must not come for days.
 """

@@ -6,6 +6,15 @@ waits a little before that, because a response may be late; a late one is believ
 a second time on a living connection, what cuts the connection when it goes alone, and what its link says to hold,
 waits for a person.
 
+The daemon may die at any of these points:
+
+    point      on the disk   the centre believes              after the restart
+    queued     queued        nothing                          it is sent
+    claimed    sending       nothing                          in doubt: sent again, marked; she reads it once
+    submitted  sending       taken, unless it was lost        in doubt: sent again, marked; she may read it twice
+    answered   sending       taken, and so it told us         the same
+    accepted   accepted      taken                            its receipt is waited for
+
 Texts for one phone are on their way one at a time, and in order: what is refused for now goes before what was
 queued after it. A text goes by the link that its route names, by another while that one is down; if none is
 bound it waits. A link that is bound and throttled keeps its own texts waiting, and nobody else's; when it is to
