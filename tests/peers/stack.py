@@ -21,7 +21,6 @@ from smsflow.clock import Clock
 from smsflow.config import load_config
 from smsflow.core.effects import Send, Urgency
 from smsflow.daemon import Daemon
-from smsflow.smpp import session as session_module
 from smsflow.smpp.backoff import Backoff, Pauses
 from smsflow.smpp.link import LinkSettings
 from smsflow.store.people import Birth
@@ -127,7 +126,7 @@ async def a_daemon(
         patch.setattr(
             daemon_module, "LinkSettings", partial(LinkSettings, bind_timeout_s=bind_s, pdu_timeout_s=pdu_s)
         )
-        patch.setattr(session_module, "Backoff", _hurried)
+        patch.setattr(daemon_module, "Backoff", _hurried)
         patch.setattr(daemon_module, "_GRACE_S", 0.2)
         patch.setattr(sender_module, "_LATE", timedelta(seconds=0.2), raising=False)
         await daemon.start()
