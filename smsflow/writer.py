@@ -1,15 +1,17 @@
 """One transaction for everything that has arrived: group commit.
 
 Jobs that come while the event loop is busy, or while the last commit ran, are committed together. A job that
-fails is rolled back alone (a savepoint), and costs the others nothing. When the commit itself fails, every job
-of the group fails with `StoreError`, and nothing of it has happened.
+fails is rolled back alone, and costs the others nothing: the group is run again, each job in a savepoint. So a
+job may run twice, and beside the store must do nothing that cannot be done twice. When the commit itself fails,
+every job of the group fails with `StoreError`, and nothing of it has happened.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from smsflow import metrics
 from smsflow.core.errors import StoreError
@@ -20,6 +22,12 @@ __all__ = ["Writer"]
 Result = TypeVar("Result")
 Job = Callable[[], Any]
 Done = Callable[[Any, Exception | None], None]
+_Ran: TypeAlias = tuple[list[tuple[Done, Any, Exception | None]], Any]
+"""What became of each job, and what `last` has returned."""
+
+
+class _JobFailed(Exception):
+    """A job of a group has failed, and with it, for now, the group."""
 
 
 class Writer:
@@ -70,19 +78,13 @@ class Writer:
         """Run and commit what is waiting, then tell everybody."""
         self._scheduled = False
         jobs, self._jobs = self._jobs, []
-        outcomes: list[tuple[Done, Any, Exception | None]] = []
-        claimed: Any = None
+        outcomes: list[tuple[Done, Any, Exception | None]]
+        claimed: Any
         try:
-            with self._store.transaction():
-                for job, done in jobs:
-                    try:
-                        with self._store.savepoint():
-                            outcomes.append((done, job(), None))
-                    except StoreError:
-                        raise
-                    except Exception as error:  # noqa: BLE001 - whoever submitted the job is told
-                        outcomes.append((done, None, error))
-                claimed = self._last()
+            try:
+                outcomes, claimed = self._run_together(jobs)
+            except _JobFailed:
+                outcomes, claimed = self._run_apart(jobs)
             self.failing = None
             metrics.COMMITS.inc()
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
@@ -97,3 +99,30 @@ class Writer:
                 asyncio.get_running_loop().call_exception_handler(context)
         if claimed:
             self._after(claimed)
+
+    def _run_together(self, jobs: list[tuple[Job, Done]]) -> _Ran:
+        """Run and commit `jobs` as if none could fail. Raises: _JobFailed, and nothing has happened."""
+        outcomes: list[tuple[Done, Any, Exception | None]] = []
+        with self._store.transaction():
+            for job, done in jobs:
+                try:
+                    outcomes.append((done, job(), None))
+                except (StoreError, sqlite3.Error):
+                    raise
+                except Exception as error:
+                    raise _JobFailed from error
+            return outcomes, self._last()
+
+    def _run_apart(self, jobs: list[tuple[Job, Done]]) -> _Ran:
+        """Run and commit `jobs`, each in a savepoint: what one writes before it fails is rolled back."""
+        outcomes: list[tuple[Done, Any, Exception | None]] = []
+        with self._store.transaction():
+            for job, done in jobs:
+                try:
+                    with self._store.savepoint():
+                        outcomes.append((done, job(), None))
+                except StoreError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whoever submitted the job is told
+                    outcomes.append((done, None, error))
+            return outcomes, self._last()

@@ -36,6 +36,31 @@ def test_what_arrives_together_is_committed_together(tmp_path: Path) -> None:
         assert world.flags() == ["a", "b", "c"]
 
 
+def test_savepoints_are_for_groups_in_which_a_job_fails(tmp_path: Path) -> None:
+    """A group that goes well is BEGIN, its writes, COMMIT; one that does not is run again, job by job."""
+    with a_world(tmp_path) as world:
+        statements: list[str] = []
+        world.store._connection.set_trace_callback(statements.append)
+        ran: list[str] = []
+
+        def refuse() -> None:
+            ran.append("refused")
+            raise LookupError("no such case")
+
+        async def play() -> None:
+            writer = writer_of(world)
+            await asyncio.gather(*(writer.run(flag(world, name)) for name in "ab"))
+            assert [words for words in statements if "job" in words] == []
+            await asyncio.gather(writer.run(flag(world, "c")), writer.run(refuse), return_exceptions=True)
+
+        asyncio.run(play())
+
+        assert statements.count("SAVEPOINT job") == 2
+        assert statements.count("ROLLBACK") == 1
+        assert ran == ["refused", "refused"]
+        assert world.flags() == ["a", "b", "c"]
+
+
 def test_job_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
     """Its own writes are rolled back, its caller is told, the rest is kept."""
     with a_world(tmp_path) as world:
