@@ -370,6 +370,20 @@ def test_26_a_receipt_before_the_response_is_parked_and_matched(world, link, wri
     play(world, story)
 
 
+def test_26_a_receipt_is_parked_and_matched_also_when_none_was_parked_for_long(world):
+    """While none is parked nobody looks for one; the first that comes is looked for again."""
+
+    def story(line: Line) -> None:
+        world.birth()
+        line.tick(timedelta(minutes=1))
+        assert not world.store.outbox.receipts.may_be_parked
+        line.say(receipt("A1F"))
+        line.submitted("A1F")
+        assert line.statuses() == ["delivered"]
+
+    play(world, story)
+
+
 @pytest.mark.parametrize(
     ("message_ids", "delivered"), [("auto", "10"), ("same", "10"), ("hex-decimal", "A"), ("decimal-hex", "16")]
 )

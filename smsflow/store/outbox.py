@@ -256,24 +256,24 @@ class Outbox:
 
     def mark_segment(self, outbox: int, part: int, total: int, taken: Taken, now: datetime) -> None:
         """A message centre took one part of a text; the text is accepted when it has taken all."""
-        row = self._execute("SELECT msisdn FROM outbox WHERE id = ?", (outbox,)).fetchone()
-        msisdn = row[0] if row else ""
-        state = self.receipts.take_parked(taken.key, msisdn) if taken.key else None
+        state = self._take_parked(outbox, taken) if taken.key and self.receipts.may_be_parked else None
         self._execute(
             "INSERT OR REPLACE INTO segment (outbox, part, link, message_id, key, state, msisdn)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (outbox, part, taken.link, taken.message_id, taken.key, state, msisdn),
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce((SELECT msisdn FROM outbox WHERE id = ?1), ''))",
+            (outbox, part, taken.link, taken.message_id, taken.key, state),
         )
-        if total > 1:
-            count = self._execute("SELECT count(*) FROM segment WHERE outbox = ?", (outbox,)).fetchone()[0]
-            if count < total:
-                return
-        self._execute(
-            "UPDATE outbox SET status='accepted', changed_at=? WHERE id=? AND status='sending'",
-            (utc(now), outbox),
+        accepted = self._execute(
+            "UPDATE outbox SET status='accepted', changed_at=?1 WHERE id=?2 AND status='sending'"
+            " AND (?3 = 1 OR ?3 <= (SELECT count(*) FROM segment WHERE outbox = ?2))",
+            (utc(now), outbox, total),
         )
-        if state or total > 1:
+        if state or (total > 1 and accepted.rowcount):
             self._settle(outbox, now)
+
+    def _take_parked(self, outbox: int, taken: Taken) -> str | None:
+        """The state that a receipt has told which came before the answer."""
+        row = self._execute("SELECT msisdn FROM outbox WHERE id = ?", (outbox,)).fetchone()
+        return self.receipts.take_parked(taken.key, row[0] if row else "")
 
     def adopt(self, outbox: int, part: int, total: int, attempts: int, taken: Taken, now: datetime) -> bool:
         """An answer came after its time: a text that was not sent again since need not be; whether it was so.

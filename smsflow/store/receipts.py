@@ -43,6 +43,8 @@ class Receipts:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
+        self.may_be_parked = True
+        """False when surely no receipt is parked: what comes need not be looked for."""
 
     def find_place(self, report: Report) -> Place | None:
         """The part that `report` is for, None when no part is known by its id.
@@ -83,6 +85,7 @@ class Receipts:
 
     def park(self, report: Report) -> None:
         """Keep a receipt for a part that is not known yet."""
+        self.may_be_parked = True
         receipt = self._execute(
             "INSERT INTO parked_receipt (at, link, state) VALUES (?, ?, ?)",
             (utc(report.at), report.link, report.state),
@@ -111,6 +114,7 @@ class Receipts:
         ).fetchall()
         for (receipt,) in rows:
             self._forget(receipt)
+        self.may_be_parked = self._execute("SELECT 1 FROM parked_receipt LIMIT 1").fetchone() is not None
         return len(rows)
 
     def _forget(self, receipt: int) -> None:
