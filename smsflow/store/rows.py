@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from functools import lru_cache
+from typing import Any, get_args
 
 from smsflow.core import events
 from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status
@@ -17,7 +18,9 @@ __all__ = [
     "conversation_row",
     "dump",
     "event_json",
+    "identity_row",
     "opening_json",
+    "place_row",
     "read_conversation",
     "read_event",
     "read_opening",
@@ -30,7 +33,10 @@ CONVERSATION_COLUMNS = (
     " asked_at, due_kind, due_at, body, version"
 )
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
+
+@lru_cache(maxsize=64)  # one moment stands in many rows
 def utc(at: datetime) -> str:
     """An aware time as it is stored: UTC, milliseconds, sortable as text."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds")
@@ -43,11 +49,28 @@ def read_time(text: str, zone: tzinfo) -> datetime:
 
 def dump(value: Any) -> str:  # noqa: ANN401 - JSON is anything
     """Compact JSON, letters as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
     """The values of `CONVERSATION_COLUMNS` without id and version."""
+    return *identity_row(conversation), *place_row(conversation)
+
+
+def identity_row(conversation: Conversation) -> tuple[str, ...]:
+    """The values of the first `CONVERSATION_COLUMNS` after id, up to state: whose conversation it is."""
+    return (
+        conversation.dialog,
+        conversation.revision,
+        conversation.birth_id,
+        conversation.msisdn,
+        conversation.child,
+        conversation.language,
+    )
+
+
+def place_row(conversation: Conversation) -> tuple[Any, ...]:
+    """The values of `CONVERSATION_COLUMNS` from state on, without version: where it stands."""
     due, asked_at = conversation.due, conversation.asked_at
     body = {
         "facts": conversation.facts,
@@ -60,12 +83,6 @@ def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
         "sealed": conversation.sealed,
     }
     return (
-        conversation.dialog,
-        conversation.revision,
-        conversation.birth_id,
-        conversation.msisdn,
-        conversation.child,
-        conversation.language,
         conversation.state,
         conversation.status.value,
         conversation.result,
@@ -119,10 +136,13 @@ def read_conversation(row: tuple[Any, ...], zone: tzinfo) -> Conversation:
 def event_json(event: Event) -> str:
     """An event as it is journalled: its name and every field."""
     values: dict[str, Any] = {"event": type(event).__name__}
-    for field in fields(event):
-        value = getattr(event, field.name)
-        values[field.name] = value.isoformat() if isinstance(value, datetime) else value
+    for name in _NAMES[type(event)]:
+        value = getattr(event, name)
+        values[name] = value.isoformat() if isinstance(value, datetime) else value
     return dump(values)
+
+
+_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in get_args(Event)}
 
 
 def read_event(text: str, zone: tzinfo) -> Event:

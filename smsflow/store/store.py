@@ -30,13 +30,21 @@ from smsflow.store.rows import (
     conversation_row,
     dump,
     event_json,
+    identity_row,
     opening_json,
+    place_row,
     read_conversation,
     read_time,
     utc,
 )
 
 __all__ = ["Application", "Store", "open_store"]
+
+_MOVE_ON = (
+    "UPDATE conversation SET state=?, status=?, result=?, wait=?, misread=?, reminded=?, asked_at=?, due_kind=?,"
+    " due_at=?, body=?, version=?, closed_at=coalesce(closed_at, ?) WHERE id=? AND version=?"
+)
+_MOVE = _MOVE_ON.replace(" SET ", " SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, language=?, ", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +244,16 @@ class Store:
         """
         after, at = step.conversation, utc(event.at)
         if after is not before:
+            identity = identity_row(after)
+            same = identity == identity_row(before)  # as a rule: then the indexes over it need no writing
             closed_at = at if after.status is Status.CLOSED else None
             cursor = self._execute(
-                "UPDATE conversation SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, language=?,"
-                " state=?, status=?, result=?, wait=?, misread=?, reminded=?, asked_at=?, due_kind=?, due_at=?,"
-                " body=?, version=?, closed_at=coalesce(closed_at, ?) WHERE id=? AND version=?",
-                (*conversation_row(after), before.version + 1, closed_at, before.case, before.version),
-            )
+                _MOVE_ON if same else _MOVE,
+                (
+                    *(() if same else identity),
+                    *place_row(after), before.version + 1, closed_at, before.case, before.version,
+                ),
+            )  # fmt: skip
             if cursor.rowcount != 1:
                 raise StaleConversation(before.case, before.version)
         for effect in step.effects:
