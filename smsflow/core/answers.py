@@ -84,13 +84,14 @@ def _take(move: Move, event: Answered, outcome: Outcome) -> Step:
         move.now,
         answers={**move.now.answers, ask.save: event.value},
         trail=(*move.now.trail, answered),
+        back=None,
     )
     if ask.sets_language:
         language = next(option.id for option in options if option.code == event.value)
         move.now = replace(move.now, language=language, facts={**move.now.facts, "language": language})
     taken = move.go(ANSWERED, event.value, outcome)
-    led_back = answered not in taken.conversation.trail
-    taken = replace(taken, conversation=replace(taken.conversation, back=answered if led_back else None))
+    if answered not in taken.conversation.trail:  # it led back
+        taken = replace(taken, conversation=replace(taken.conversation, back=answered))
     if not event.also:
         return taken
     # the account that followed in the same reply answers the question just entered, which need not go out
@@ -107,9 +108,7 @@ def _turn_page(move: Move, ask: Ask, value: str, outcome: Outcome) -> Step:
     if page <= move.now.page:
         return _repeated(move.dialog, move.now, move.at)
     if has_more(ask, options_of(move.dialog, move.now, ask), page - 1):
-        move.stand_at(ask.name)
-        move.now = replace(move.now, page=page)
-        move.ask(ask)
+        move.ask(ask, page=page)
         return move.done(outcome)
     left = Asked(ask.name, address_of(move.dialog, move.now, ask), value)
     move.now = replace(move.now, trail=(*move.now.trail, left))

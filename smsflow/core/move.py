@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from smsflow.core.conversation import Conversation, Due, DueKind, Status
+from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status
 from smsflow.core.dialog import Ask, Dialog, End, Wait
 from smsflow.core.effects import Apply, Begin, Effect, Outcome, Send, Step, Urgency
 from smsflow.core.machine import LEFT_LIST, destination
-from smsflow.core.questions import address_of, chosen, options_of
+from smsflow.core.questions import address_after, chosen, options_of
 from smsflow.core.render import find_text, render
 
 __all__ = ["Move", "answering", "next_due"]
@@ -37,13 +38,14 @@ class Move:
 
     def enter(self, name: str, outcome: Outcome) -> Step:
         """Enter state `name`: ask, apply, or end."""
-        self.stand_at(name)
         match self.dialog.states[name]:
             case Ask() as ask:
-                if ask.other and not options_of(self.dialog, self.now, ask):
+                if ask.other and not self._has_options(ask):
+                    self._stand_at(name)
                     return self.go(LEFT_LIST, outcome=outcome)  # no list for her: the way out is the way on
                 self.ask(ask)
             case Wait() as wait:
+                self._stand_at(name)
                 self.say(wait.say)
                 if wait.send:
                     self.effects.append(Apply(wait.send, _content(self.dialog, self.now, wait)))
@@ -51,35 +53,51 @@ class Move:
                 due = Due(DueKind.LATE, wait.late.after(self.at)) if wait.late else None
                 self.now = replace(self.now, due=due)
             case End() as end:
+                self._stand_at(name)
                 self.say(end.say)
                 self.begin(end.begin)
                 self.now = replace(self.now, status=Status.CLOSED, result=end.result, due=None)
         return self.done(outcome)
 
-    def stand_at(self, name: str) -> None:
+    def ask(self, ask: Ask, *, page: int = 0) -> None:
+        """Stand at the question, send it, and start its clock; `page` of a long list, 0 first."""
+        address = address_after(self.dialog, self.now.child, self._trail_to(ask.name), ask)
+        before = tuple(known for known in self.now.printed.get(ask.name, ()) if known != address)
+        self._stand_at(
+            ask.name,
+            page=page,
+            printed={**self.now.printed, ask.name: (*before, address)},
+            asked_at=self.opens_at,
+            due=next_due(ask, self.opens_at, reminded=0),
+        )
+        self.send(render(self.dialog, self.now, ask.text, self.at), only_in_wait=True)
+
+    def _stand_at(self, name: str, *, page: int = 0, **also: Any) -> None:  # noqa: ANN401 - fields of a conversation
         """Stand at state `name`. A question that is asked again takes back what was answered since."""
-        states = [asked.state for asked in self.now.trail]
-        trail = self.now.trail[: states.index(name)] if name in states else self.now.trail
-        self.now = replace(
+        trail = self._trail_to(name)
+        self.now = replace(  # once: a conversation has many fields
             self.now,
             state=name,
             trail=trail,
             sealed=min(self.now.sealed, len(trail)),
-            page=0,
+            page=page,
             wait=self.now.wait + 1,
             misread=0,
             reminded=0,
+            **also,
         )
 
-    def ask(self, ask: Ask) -> None:
-        """Send the question and start its clock."""
-        address = address_of(self.dialog, self.now, ask)
-        before = tuple(known for known in self.now.printed.get(ask.name, ()) if known != address)
-        self.now = replace(
-            self.now, printed={**self.now.printed, ask.name: (*before, address)}, asked_at=self.opens_at
-        )
-        self.now = replace(self.now, due=next_due(ask, self.now))
-        self.send(render(self.dialog, self.now, ask.text, self.at), only_in_wait=True)
+    def _trail_to(self, name: str) -> tuple[Asked, ...]:
+        """What was answered on the way to state `name`."""
+        trail = self.now.trail
+        place = next((place for place, asked in enumerate(trail) if asked.state == name), None)
+        return trail if place is None else trail[:place]
+
+    def _has_options(self, ask: Ask) -> bool:
+        """Whether the list of `ask` holds anything for her when she comes to it."""
+        trail = self._trail_to(ask.name)
+        there = self.now if trail is self.now.trail else replace(self.now, trail=trail)
+        return bool(options_of(self.dialog, there, ask))
 
     def send(self, text: str, *, only_in_wait: bool = False) -> None:
         self.effects.append(Send(text, self.urgency, self.opens_at, only_in_wait))
@@ -103,15 +121,14 @@ def answering(dialog: Dialog, conversation: Conversation, at: datetime) -> Move:
     return Move(dialog, conversation, at, at, Urgency.ANSWER)
 
 
-def next_due(ask: Ask, conversation: Conversation, reminded_at: datetime | None = None) -> Due:
+def next_due(ask: Ask, asked_at: datetime, *, reminded: int, reminded_at: datetime | None = None) -> Due:
     """The next reminder, or giving up; she always has the last interval between the last reminder and that.
 
     Quiet hours, or our own outage, may have held the reminder back.
     """
-    asked_at, remind, give_up = conversation.asked_at, ask.silence.remind, ask.silence.give_up
-    assert asked_at  # noqa: S101 - the clock of a question starts when it is asked
-    if conversation.reminded < len(remind):
-        return Due(DueKind.REMIND, remind[conversation.reminded].after(asked_at))
+    remind, give_up = ask.silence.remind, ask.silence.give_up
+    if reminded < len(remind):
+        return Due(DueKind.REMIND, remind[reminded].after(asked_at))
     end = give_up.after(asked_at)
     if reminded_at and remind:
         end = max(end, reminded_at + (give_up.after(asked_at) - remind[-1].after(asked_at)))

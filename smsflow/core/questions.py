@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from smsflow.core.conversation import Conversation, Status
+from smsflow.core.conversation import Asked, Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
 from smsflow.core.reply import Answer, Kind, Question, Reading, answer
 
 __all__ = [
     "Found",
     "Missed",
+    "address_after",
     "address_of",
     "chosen",
     "find_answer",
@@ -56,10 +57,15 @@ def print_reply(digits: str) -> str:
 
 def address_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
     """The joined digits under which `ask` is asked from where the conversation stands."""
-    head = dialog.service + conversation.child
+    return address_after(dialog, conversation.child, conversation.trail, ask)
+
+
+def address_after(dialog: Dialog, child: str, trail: Sequence[Asked], ask: Ask) -> str:
+    """The joined digits under which `ask` is asked when `trail` was answered on the way to it."""
+    head = dialog.service + child
     if dialog.scheme is Scheme.FIXED:
         return head + ask.number
-    return head + "".join(asked.value for asked in conversation.trail if _ask(dialog, asked.state).adds_digits)
+    return head + "".join([asked.value for asked in trail if _ask(dialog, asked.state).adds_digits])
 
 
 def question_of(dialog: Dialog, conversation: Conversation) -> Ask | None:

@@ -109,8 +109,8 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
     assert ask is not None  # noqa: S101 - only an open question has reminders
     assert asked_at is not None  # noqa: S101
     passed = sum(remind.after(asked_at) <= event.at for remind in ask.silence.remind)
-    move.now = replace(conversation, reminded=passed)
-    move.now = replace(move.now, due=next_due(ask, move.now, reminded_at=event.at))
+    due = next_due(ask, asked_at, reminded=passed, reminded_at=event.at)
+    move.now = replace(conversation, reminded=passed, due=due)
     words = render(dialog, move.now, find_text(dialog, move.now, "remind"), event.at)
     move.send(words, only_in_wait=True)
     return move.done(Outcome.MOVED)
@@ -153,7 +153,6 @@ def _resumed(dialog: Dialog, conversation: Conversation, event: Resumed) -> Step
     move = answering(dialog, resumed, event.at)
     state = dialog.states[conversation.state]
     if isinstance(state, Ask):
-        move.stand_at(state.name)
         move.ask(state)
     elif isinstance(state, Wait) and state.late:
         move.now = replace(resumed, due=Due(DueKind.LATE, state.late.after(event.at)))
