@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -266,7 +267,8 @@ class RawCentre:
 
 
 @asynccontextmanager
-async def a_centre() -> AsyncIterator[RawCentre]:
+async def a_centre(receive_octets: int | None = None) -> AsyncIterator[RawCentre]:
+    """A centre that listens; `receive_octets` makes the kernel's buffer for what it does not read small."""
     centre = RawCentre()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -274,8 +276,11 @@ async def a_centre() -> AsyncIterator[RawCentre]:
         centre.wires.append(wire)
         centre.arrived.put_nowait(wire)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    centre.port = server.sockets[0].getsockname()[1]
+    listening = socket.create_server(("127.0.0.1", 0))
+    if receive_octets is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_octets)
+    server = await asyncio.start_server(accept, sock=listening)
+    centre.port = listening.getsockname()[1]
     try:
         yield centre
     finally:

@@ -35,24 +35,25 @@ def run(play: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(play, TIMEOUT_S))
 
 
-def write_config(folder: Path, port: int, *, api: str = "", **link: object) -> Path:
-    """A configuration with one link; `link` adds to it or replaces."""
-    facts = {
+def write_config(folder: Path, port: int, *, api: str = "", second_port: int | None = None, **link: object) -> Path:
+    """A configuration with one link; `link` adds to it or replaces. With `second_port` there are two alike."""
+    facts: dict[str, object] = {
         "name": "main", "host": "127.0.0.1", "port": port, "system_id": "smsflow", "password": "secret", "tps": 0,
     } | link  # fmt: skip
-    words = ", ".join(f"{name}: {value}" for name, value in facts.items())
+    links = [facts] if second_port is None else [facts, facts | {"name": "second", "port": second_port}]
+    lines = ("  - {" + ", ".join(f"{name}: {value}" for name, value in each.items()) + "}\n" for each in links)
     file = folder / "smsflow.yaml"
     file.write_text(
         f'store: sqlite:///store.db\ndialogs: {DIALOGS}\nnumber: "1414"\nzone: Asia/Almaty\nquiet: none\n'
-        f"links:\n  - {{{words}}}\n{api}"
+        f"links:\n{''.join(lines)}{api}"
     )
     return file
 
 
-def _hurried(random: Callable[[], float]) -> Backoff:
+def _hurried(longest_s: float, random: Callable[[], float]) -> Backoff:
     lockout, ghost = Pauses(LOCKOUT_S, 9.0), Pauses(GHOST_S, 0.3)
     refused = {0x05: ghost, 0x0D: lockout, 0x0E: lockout, 0x0F: lockout}
-    return Backoff(random, ordinary=Pauses(0.02, 1.0), refused=refused)
+    return Backoff(random, ordinary=Pauses(min(0.02, longest_s), longest_s), refused=refused)
 
 
 class Stack:
@@ -114,9 +115,10 @@ async def a_daemon(
     response_s: float = 5,
     bind_s: float = 5,
     pdu_s: float = 10,
+    pause_s: float = 1.0,
     **link: object,
 ) -> AsyncIterator[Stack]:
-    """A daemon with one link to `port`; it ends in peace."""
+    """A daemon with a link to `port`; it ends in peace. `pause_s` is the longest before it connects again."""
     settings = load_config(write_config(folder, port, **link), os.environ)
     links = tuple(replace(each, enquire_link_s=enquire_s, response_timeout_s=response_s) for each in settings.links)
     settings = replace(settings, links=links)
@@ -126,7 +128,7 @@ async def a_daemon(
         patch.setattr(
             daemon_module, "LinkSettings", partial(LinkSettings, bind_timeout_s=bind_s, pdu_timeout_s=pdu_s)
         )
-        patch.setattr(daemon_module, "Backoff", _hurried)
+        patch.setattr(daemon_module, "Backoff", partial(_hurried, pause_s))
         patch.setattr(daemon_module, "_GRACE_S", 0.2)
         patch.setattr(sender_module, "_LATE", timedelta(seconds=0.2), raising=False)
         await daemon.start()
