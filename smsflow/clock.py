@@ -19,7 +19,14 @@ class Clock:
         self._moved = timedelta()
 
     def now(self) -> datetime:
-        """The aware time now."""
+        """The aware time now, to the millisecond: as the store keeps times.
+
+        With more digits than that a conversation would stand a little otherwise than its journal says.
+        """
+        now = self._read()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _read(self) -> datetime:
         if self._speed == 1.0:
             return datetime.now(self.zone) + self._moved
         passed = (time.monotonic() - self._began_monotonic) * self._speed
