@@ -282,9 +282,9 @@ def _guess_ucs2(octets: bytes) -> str:
     """Return the text of UCS-2 `octets` without a byte order mark, in the order that makes more sense."""
     if octets[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or len(octets) < 2:
         return decode_ucs2(octets)
-    big = sum(map(_is_likely, octets[::2], octets[1::2]))
-    little = sum(map(_is_likely, octets[1::2], octets[::2]))
     units = len(octets) // 2
+    big = _count_likely(octets[::2], octets[1::2])
+    little = _count_likely(octets[1::2], octets[::2]) if big < units else 0
     if little > big and little * 4 >= units * 3:
         return octets[: len(octets) & ~1].decode("utf-16-le", "replace")
     # "They lie about their unicode encoding" (a comment in Vumi): plain octets, Latin or UTF-8, under 8.
@@ -296,15 +296,23 @@ def _guess_ucs2(octets: bytes) -> str:
     return decode_ucs2(octets)
 
 
+def _count_likely(highs: bytes, lows: bytes) -> int:
+    """Return how many units are likely; an ordinary text, without a dash or a symbol, is told at a glance."""
+    if highs.translate(None, _LIKELY_BLOCKS):
+        return sum(map(_is_likely, highs, lows))
+    return min(len(highs), len(lows))
+
+
 def _is_likely(high: int, low: int) -> bool:
     """Whether a UCS-2 unit is one that people here write: Latin, Cyrillic, punctuation, emoji, full width."""
     if high == 0x20:  # and not a blank before a digit or a letter, seen from the wrong end
         return 0x0B <= low <= 0x2F or 0xA0 <= low <= 0xBF
     if high in _LIKELY_SYMBOLS:
         return low not in (0x00, 0x04)  # Latin and Cyrillic letters, seen from the wrong end
-    return high <= 0x04 or 0xD8 <= high <= 0xDF or high >= 0xFE
+    return high in _LIKELY_BLOCKS
 
 
+_LIKELY_BLOCKS: Final = bytes((*range(0x05), *range(0xD8, 0xE0), 0xFE, 0xFF))
 _LIKELY_SYMBOLS: Final = frozenset({0x21, 0x22, 0x23, 0x25, 0x26, 0x27, 0x2B})
 _ALPHABETS: Final = {Alphabet.LATIN1: "latin-1", Alphabet.ASCII: "ascii", Alphabet.UTF8: "utf-8"}
 _GSM_BITS, _EIGHT_BITS, _UCS2_BITS = range(3)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsflow.core import encoding
 from smsflow.core.encoding import (
     Alphabet,
     Coding,
@@ -228,7 +229,9 @@ def test_29_data_coding_0_means_what_the_link_says(alphabet, octets, text):
     assert decode_received(0xF0, b"\x00", alphabet) == "@"
 
 
-@pytest.mark.parametrize("text", ["R 1 1 2", "Р 1 1 2", "СТОП", "ТОҚТАТУ", "Әлия 😀", "R 1 1 2 «Ә» – №1", "1", "ё"])
+@pytest.mark.parametrize(
+    "text", ["R 1 1 2", "Р 1 1 2", "СТОП", "ТОҚТАТУ", "Әлия 😀", "R 1 1 2 «Ә» – №1", "Ｒ１", "1", "ё"]
+)
 @pytest.mark.parametrize("codec", ["utf-16-be", "utf-16-le"])
 def test_29_ucs2_is_read_in_the_order_that_makes_sense(text, codec):
     """Some message centres forget to turn the octets, and send no byte order mark."""
@@ -253,3 +256,10 @@ def test_29_nothing_that_comes_raises(data_coding, octets, alphabet):
     """Any octets under any data_coding on any link are some text that UTF-8 can hold."""
     decode_received(data_coding, octets, alphabet).encode("utf-8")
     is_gsm_coding(data_coding)
+
+
+@given(st.binary(max_size=40) | st.text(max_size=20).map(lambda text: text.encode("utf-16-be", "replace")))
+def test_likely_units_are_counted_as_one_by_one(octets):
+    """The glance says what looking at each unit says, in both orders, at odd lengths too."""
+    for highs, lows in ((octets[::2], octets[1::2]), (octets[1::2], octets[::2])):
+        assert encoding._count_likely(highs, lows) == sum(map(encoding._is_likely, highs, lows))
