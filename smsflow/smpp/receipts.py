@@ -113,6 +113,8 @@ def read_receipt(pdu: DeliverSm, alphabet: Alphabet = Alphabet.GSM) -> Receipt |
     receipted_message_id is none: Kannel's drive_smpp sets it on ordinary texts.
     """
     kind = pdu.esm_class & _TYPE_BITS
+    if kind not in _RECEIPT_TYPES and not pdu.tlvs:
+        return None
     raw_id = find_tlv(pdu.tlvs, Tag.RECEIPTED_MESSAGE_ID)
     raw_state = find_tlv(pdu.tlvs, Tag.MESSAGE_STATE)
     if kind not in _RECEIPT_TYPES and not (raw_id and raw_state):
