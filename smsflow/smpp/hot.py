@@ -11,9 +11,10 @@ reference: nothing is refused here, and nothing is tolerated here.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
 from smsflow.smpp import codec
 from smsflow.smpp.codec import (
@@ -29,7 +30,7 @@ from smsflow.smpp.codec import (
     write_tlvs,
 )
 
-__all__ = ["decode", "encode", "encode_deliver_sm_resp"]
+__all__ = ["decode", "encode", "encode_deliver_sm_resp", "quick"]
 
 _HEADER: Final = struct.Struct(">LLLL")
 _EMPTY_RESP: Final = struct.Struct(">LLLLx")
@@ -42,6 +43,8 @@ _PAYLOAD: Final = int(Tag.MESSAGE_PAYLOAD)
 # The three strings of an ordinary submit_sm or deliver_sm end before this place of the frame.
 _STRINGS_END: Final = 128
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _Reader: TypeAlias = Callable[[bytes, int, int], Pdu | None]
 _Writer: TypeAlias = Callable[[Any, int], bytes | None]
 
@@ -76,17 +79,27 @@ def encode_deliver_sm_resp(sequence: int, status: int) -> bytes:
     return _EMPTY_RESP.pack(_EMPTY_RESP.size, 0x80000005, status, sequence)
 
 
-def _make_draft(kind: type[Pdu]) -> Any:  # noqa: ANN401 - it is written to, which the types of PDUs forbid
+def quick(kind: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Return what makes a `kind`, a type of PDU, from the same keywords in a third of the time."""
+    draft = _make_draft(kind)
+
+    def become(pdu: Any) -> None:  # noqa: ANN401 - its class is what changes
+        pdu.__class__ = kind
+
+    fields = [(each.name, each.type, dataclasses.field(default=each.default)) for each in dataclasses.fields(draft)]
+    thawed: Any = dataclasses.make_dataclass("_", fields, kw_only=True, namespace={"__post_init__": become})
+    draft.__init__, draft.__post_init__ = thawed.__init__, become
+    return draft  # type: ignore[no-any-return]  # what it makes is a `kind`
+
+
+def _make_draft(kind: Callable[..., object]) -> Any:  # noqa: ANN401 - it is written to, which the PDUs' types forbid
     """Return a class of the same slots as `kind`, not frozen: what it makes becomes a `kind` by `__class__`.
 
-    A frozen dataclass calls object.__setattr__ for each of its fields, which here takes thrice as long as all the
-    reading.
+    A frozen dataclass calls object.__setattr__ for each of its fields: 3 µs for a submit_sm, thrice what all the
+    reading takes.
     """
-    return type(
-        f"_{kind.__name__}Draft",
-        (kind,),
-        {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__},
-    )
+    members = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return type("_Draft", (cast("type", kind),), members)
 
 
 def _make_sm_reader(kind: type[SubmitSm | DeliverSm]) -> _Reader:

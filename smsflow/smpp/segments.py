@@ -22,6 +22,7 @@ from typing import Final
 from smsflow.core import encoding
 from smsflow.core.encoding import Alphabet, Coding
 from smsflow.smpp.codec import SmPdu, SubmitSm, Tag, Tlvs, find_tlv
+from smsflow.smpp.hot import quick
 
 __all__ = ["Kind", "LongTexts", "Part", "Segment", "join", "read_part", "read_text", "segment", "submits"]
 
@@ -42,6 +43,7 @@ class LongTexts(Enum):
 _CONCATENATED_8: Final = 0x00
 _CONCATENATED_16: Final = 0x08
 _INTERNATIONAL_ISDN: Final = (1, 1)
+_make_submit_sm: Final = quick(SubmitSm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def submits(
         ValueError: as `segment`.
     """
     return tuple(
-        SubmitSm(
+        _make_submit_sm(
             source_addr_ton=source[0],
             source_addr_npi=source[1],
             source_addr=source_addr,

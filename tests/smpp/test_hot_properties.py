@@ -197,6 +197,20 @@ def test_what_was_read_is_frozen_and_like_any_other(kind):
     assert dataclasses.replace(pdu, sequence=8) == kind(sequence=8)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_what_is_made_quickly_is_like_any_other(kind, data):
+    """With any fields, and with the defaults of the rest."""
+    make, pdu = hot.quick(kind), data.draw(any_of(kind))
+
+    assert look(make()) == look(kind())
+    assert look(make(**{each.name: getattr(pdu, each.name) for each in dataclasses.fields(kind)})) == look(pdu)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make().sequence = 8
+    with pytest.raises(TypeError, match="nothing"):
+        make(nothing=1)
+
+
 TEXT = DeliverSm(source_addr="77011234567", destination_addr="1414", short_message=b"R 1 1 2")
 RECEIPT = DeliverSm(esm_class=4, short_message=b"id:1 stat:DELIVRD", tlvs=((0x001E, b"1\0"), (0x0427, b"\2")))
 SUBMIT = SubmitSm(source_addr="1414", destination_addr="77011234567", data_coding=8, short_message=bytes(140))
