@@ -16,7 +16,7 @@ import click
 from smsflow.cli_bench import bench
 from smsflow.cli_data import births, cases, citizens
 from smsflow.cli_link import link
-from smsflow.cli_store import backup, restore
+from smsflow.cli_store import backup, restore, verify
 
 if TYPE_CHECKING:
     from smsflow.smpp.faults import Rule
@@ -39,7 +39,7 @@ def main() -> None:
     """
 
 
-for _command in (births, citizens, cases, link, backup, restore, bench):
+for _command in (births, citizens, cases, link, backup, restore, verify, bench):
     main.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""Commands about the store as a file: `backup`, `restore`.
+"""Commands about the store as a file: `backup`, `restore`, `verify`.
 
 They work with the daemon up or down. Heavy imports stand inside the functions: `smsflow --help` must not wait for
 them.
@@ -7,8 +7,10 @@ them.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -20,7 +22,9 @@ from smsflow.cli_options import config_option, fail, json_option, load_settings
 if TYPE_CHECKING:
     from smsflow.store.backup import Tell
 
-__all__ = ["backup", "restore"]
+__all__ = ["backup", "restore", "verify"]
+
+_SHOWN = 1000  # flaws: who has more needs another backup, not a longer list
 
 
 @click.command()
@@ -95,6 +99,46 @@ def restore(file: Path, config: Path, as_json: bool) -> None:  # noqa: FBT001 - 
         f" not there; import the births again. When the daemon starts, {done.waiting:,} texts go out that were"
         f" waiting then, and {done.doubtful:,} that were on their way are in doubt."
     )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@config_option
+@json_option
+def verify(file: Path | None, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
+    """Say everything that is wrong in the store, or in the backup FILE; the daemon may go on.
+
+    The file itself, every conversation against its journal, and whatever must never be: a case from which nothing
+    can come, a reply that counted twice, a text that has lost its case. Exit code 1 when anything is wrong.
+    """
+    from itertools import islice
+
+    from smsflow.core.errors import StoreError
+    from smsflow.store.verify import find_flaws
+
+    settings = load_settings(config)
+    path, cases = file or settings.store_path, 0
+    try:
+        with _progress("cases") as show:
+
+            def tell(done: int, of: int) -> None:
+                nonlocal cases
+                cases = done
+                show(done, of)
+
+            found = find_flaws(path, settings.zone, tell)
+            flaws = list(islice(found, _SHOWN))
+            more = next(found, None) is not None
+    except StoreError as error:
+        fail(str(error))
+    if as_json:
+        listed = [asdict(flaw) for flaw in flaws]
+        click.echo(json.dumps({"file": str(path), "cases": cases, "flaws": listed, "more": more}))
+    else:
+        for flaw in flaws:
+            click.echo(str(flaw))
+        click.echo(f"{path}: {'more than ' if more else ''}{len(flaws):,} flaws in {cases:,} cases")
+    sys.exit(1 if flaws else 0)
 
 
 @contextmanager

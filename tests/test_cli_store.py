@@ -89,3 +89,45 @@ def test_restore_beside_a_daemon_is_refused(config, tmp_path):
         1,
         f"{tmp_path}/store.db is in use by another smsflow; stop that one first\n",
     )
+
+
+# --- verify -----------------------------------------------------------------------------------------------
+
+
+def test_verify_says_what_is_wrong_beside_a_daemon(config, tmp_path):
+    """One line each, and exit 1; a sound store is exit 0."""
+    with a_world(tmp_path) as world:
+        sound = call("verify", "--config", config)
+        world.store._connection.execute("UPDATE conversation SET misread = 2")
+        flawed = call("verify", "--config", config)
+        facts = json.loads(call("verify", "--config", config, "--json").stdout)
+
+    assert (sound.exit_code, sound.stdout) == (0, f"{tmp_path}/store.db: 0 flaws in 1 cases\n")
+    assert flawed.exit_code == 1
+    assert flawed.stdout.splitlines()[0].startswith("case 1: its journal leads elsewhere")
+    assert flawed.stdout.splitlines()[1:] == [f"{tmp_path}/store.db: 1 flaws in 1 cases"]
+    assert [(flaw["case"], flaw["check"]) for flaw in facts.pop("flaws")] == [(1, "journal")]
+    assert facts == {"file": f"{tmp_path}/store.db", "cases": 1, "more": False}
+
+
+def test_verify_looks_at_a_backup(config, tmp_path):
+    """FILE instead of the store; what is no store is told in one line."""
+    copy = tmp_path / "copy.db"
+    call("backup", copy, "--config", config)
+    sound = call("verify", copy, "--config", config)
+    copy.write_text("a diary, not a database" * 100)
+    other = call("verify", copy, "--config", config)
+
+    assert (sound.exit_code, sound.stdout) == (0, f"{copy}: 0 flaws in 1 cases\n")
+    assert (other.exit_code, "it is not a store" in other.stderr, len(other.stderr.splitlines())) == (1, True, 1)
+
+
+def test_verify_ends_its_list_somewhere(config, tmp_path, monkeypatch):
+    """Who has a million flaws is told so, in bounded memory."""
+    monkeypatch.setattr("smsflow.cli_store._SHOWN", 1)
+    with a_world(tmp_path) as world:
+        world.birth("b2", msisdn="77010000002")
+        world.store._connection.execute("UPDATE conversation SET misread = 2")
+    done = call("verify", "--config", config)
+
+    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path}/store.db: more than 1 flaws in ")

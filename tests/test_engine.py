@@ -19,12 +19,14 @@ HOUR = timedelta(hours=1)
 def world(tmp_path: Path) -> Iterator[World]:
     with a_world(tmp_path) as world:
         yield world
+        assert world.flaws() == []
 
 
 @pytest.fixture
 def quiet_world(tmp_path: Path) -> Iterator[World]:
     with a_world(tmp_path, QUIET) as world:
         yield world
+        assert world.flaws() == []
 
 
 def to_education(world: World, **facts: object) -> int:

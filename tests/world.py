@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,7 +11,7 @@ from zoneinfo import ZoneInfo
 from smsflow.births import Births
 from smsflow.core.conversation import Conversation
 from smsflow.core.hours import QuietHours
-from smsflow.core.step import step
+from smsflow.core.replay import replay
 from smsflow.engine import Engine
 from smsflow.library import Library
 from smsflow.replies import Handled, Replies
@@ -21,6 +20,7 @@ from smsflow.store.outbox import DueText, Taken
 from smsflow.store.people import Birth
 from smsflow.store.rows import read_event, read_opening
 from smsflow.store.store import Store, open_store
+from smsflow.store.verify import find_flaws
 
 ZONE = ZoneInfo("Asia/Almaty")
 NOON = datetime(2026, 11, 18, 12, tzinfo=ZONE)  # a Wednesday
@@ -105,13 +105,15 @@ class World:
         rows = self.store._connection.execute(
             "SELECT event FROM journal WHERE conversation=? ORDER BY id", (case,)
         ).fetchall()
-        conversation = read_opening(rows[0][0], case)
-        dialog = self.engine.dialog_of(conversation)
-        for (event,) in rows[1:]:
-            after = step(dialog, conversation, read_event(event, ZONE)).conversation
-            if after is not conversation:
-                conversation = replace(after, version=conversation.version + 1)
-        return conversation
+        opening = read_opening(rows[0][0], case)
+        events = [read_event(event, ZONE) for (event,) in rows[1:]]
+        *_, last = replay(self.engine.dialog_of(opening), opening, events)
+        return last.conversation
+
+    def flaws(self) -> list[str]:
+        """What `smsflow verify` finds."""
+        file = Path(self.store._connection.execute("PRAGMA database_list").fetchone()[2])
+        return [str(flaw) for flaw in find_flaws(file, ZONE, lambda *_: None)]
 
     def flags(self) -> list[str]:
         rows = self.store._connection.execute("SELECT reason FROM flag WHERE cleared_at IS NULL ORDER BY id")

@@ -146,12 +146,12 @@ _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in get_args
 
 
 def read_event(text: str, zone: tzinfo) -> Event:
-    """The event that `event_json` wrote."""
+    """The event that `event_json` wrote; times are cut to milliseconds, like the store's."""
     values: Mapping[str, Any] = json.loads(text)
     kind = getattr(events, values["event"])
     times = {"at", "opens_at"}
     read: dict[str, Any] = {
-        name: datetime.fromisoformat(value).astimezone(zone) if name in times else value
+        name: _milliseconds(datetime.fromisoformat(value)).astimezone(zone) if name in times else value
         for name, value in values.items()
         if name != "event"
     }
@@ -159,6 +159,10 @@ def read_event(text: str, zone: tzinfo) -> Event:
         read["coercions"] = tuple(read["coercions"])
     event: Event = kind(**read)
     return event
+
+
+def _milliseconds(at: datetime) -> datetime:
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 _OPENING = ("dialog", "revision", "birth_id", "msisdn", "child", "language", "facts")

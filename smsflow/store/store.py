@@ -334,9 +334,13 @@ class Store:
         next_at: datetime | None = None,
         error: str = "",
     ) -> None:
-        """What became of a try: `taken`, `refused`, or `queued` again for `next_at`."""
+        """What became of a try: `taken`, `refused`, or `queued` again for `next_at`.
+
+        What was dropped during the try is not tried again.
+        """
         self._execute(
-            "UPDATE application SET status=?, attempts=attempts+1, next_at=?, error=? WHERE id=?",
+            "UPDATE application SET status=iif(status='dropped' AND ?1='queued', 'dropped', ?1),"
+            " attempts=attempts+1, next_at=?2, error=?3 WHERE id=?4",
             (status, utc(next_at or now), error, application),
         )
 

@@ -1,0 +1,27 @@
+"""A conversation rebuilt from its events alone: what the journal is for, and how it is known to be enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from smsflow.core.conversation import Conversation
+from smsflow.core.dialog import Dialog
+from smsflow.core.effects import Step
+from smsflow.core.events import Event
+from smsflow.core.step import step
+
+__all__ = ["replay"]
+
+
+def replay(dialog: Dialog, opening: Conversation, events: Iterable[Event]) -> Iterator[Step]:
+    """What each of `events` did to `opening`, in order; the last step holds the conversation as it stands.
+
+    As in the store, the version counts the steps that changed something.
+    """
+    now = opening
+    for event in events:
+        done = step(dialog, now, event)
+        if done.conversation is not now:
+            now = replace(done.conversation, version=now.version + 1)
+        yield replace(done, conversation=now)
