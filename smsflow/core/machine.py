@@ -36,13 +36,46 @@ def body_event(name: str) -> str:
 
 def destination(dialog: Dialog, conversation: Conversation, trigger: str, code: str = "") -> str | None:
     """The state to which `trigger` (with the answer's `code`) leads from here; None when it leads nowhere."""
-    machine = _machine(dialog)
-    event = machine.events.get(trigger)
+    here = conversation.state or _START
+    ways = _ways(dialog, here, trigger)
+    if ways.by_rule:
+        return _follow(dialog, here, trigger, code, conversation)
+    return _led(dialog, here, trigger, code if code in ways.codes else "")  # no name is kept in a cache
+
+
+def _follow(dialog: Dialog, here: str, trigger: str, code: str, conversation: Conversation | None) -> str | None:
+    event = _machine(dialog).events.get(trigger)
     if event is None:
         return None
-    lent = _Lent(conversation.state or _START)
+    lent = _Lent(here)
     moved = event.trigger(lent, conversation=conversation, code=code)
     return str(lent.state) if moved else None
+
+
+@lru_cache(maxsize=4096)
+def _led(dialog: Dialog, here: str, trigger: str, code: str) -> str | None:
+    """Where everybody is led, as long as no rule looks at the conversation: the machine is asked once."""
+    return _follow(dialog, here, trigger, code, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What decides where a trigger leads: codes of answers, or a rule about the conversation."""
+
+    codes: frozenset[str]
+    by_rule: bool
+
+
+@lru_cache(maxsize=4096)
+def _ways(dialog: Dialog, here: str, trigger: str) -> _Ways:
+    state = dialog.states.get(here)
+    branches = dialog.begin if state is None else ()
+    if isinstance(state, Ask) and trigger == ANSWERED:
+        branches = state.then
+    return _Ways(
+        codes=frozenset(branch.code for branch in branches if branch.code is not None),
+        by_rule=any(branch.rule is not None for branch in branches),
+    )
 
 
 @dataclass(slots=True)

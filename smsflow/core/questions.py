@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smsflow.core.conversation import Asked, Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
-from smsflow.core.reply import Answer, Kind, Question, Reading, answer
+from smsflow.core.reply import Answer, Kind, Question, Reading, answer, may_answer
 
 __all__ = [
     "Found",
@@ -20,6 +21,7 @@ __all__ = [
     "address_of",
     "chosen",
     "find_answer",
+    "group_of",
     "has_more",
     "options_of",
     "page_of",
@@ -76,10 +78,15 @@ def question_of(dialog: Dialog, conversation: Conversation) -> Ask | None:
 
 def options_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> tuple[Option, ...]:
     """Every option of `ask` for this mother, all pages; empty when her group has none."""
-    if ask.options is None:
-        return ()
+    return () if ask.options is None else ask.options.group(group_of(dialog, conversation, ask))
+
+
+def group_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
+    """What picks this mother's group in the list of `ask`; "" where the list has none."""
+    if not ask.of:
+        return ""
     option = chosen(dialog, conversation, ask.of)
-    return ask.options.group(option.id if option else conversation.known(ask.of))
+    return option.id if option else conversation.known(ask.of)
 
 
 def chosen(dialog: Dialog, conversation: Conversation, save: str) -> Option | None:
@@ -114,6 +121,8 @@ def find_answer(reading: Reading, held: Sequence[tuple[Dialog, Conversation]]) -
         bare = open_ones == [index]
         for state, page, question in _questions(dialog, conversation):
             current = state == conversation.state and page == conversation.page
+            if not current and not may_answer(reading, question):
+                continue
             result = answer(reading, question, bare=bare and current)
             if isinstance(result, Answer):
                 value = MORE * page + result.value
@@ -172,14 +181,15 @@ def _questions(dialog: Dialog, conversation: Conversation) -> Iterator[tuple[str
             pages = 1
         else:
             continue
-        options = options_of(dialog, conversation, ask)
+        group = group_of(dialog, conversation, ask)
         for page in range(pages):
-            yield state, page, _question(dialog, ask, options, addresses, page)
+            yield state, page, _question(dialog, state, group, addresses, page)
 
 
-def _question(
-    dialog: Dialog, ask: Ask, options: tuple[Option, ...], addresses: tuple[str, ...], page: int
-) -> Question:
+@lru_cache(maxsize=8192)  # thousands of mothers have the same questions open
+def _question(dialog: Dialog, state: str, group: str, addresses: tuple[str, ...], page: int) -> Question:
+    ask = _ask(dialog, state)
+    options = ask.options.group(group) if ask.options else ()
     codes = [option.code[page:] for option in page_of(ask, options, page)]
     if ask.other or has_more(ask, options, page):
         codes.append(MORE)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, datetime, tzinfo
+from functools import lru_cache
 
 from smsflow.core.conversation import Conversation
-from smsflow.core.dialog import MORE, UNHEARD, Dialog, Texts
+from smsflow.core.dialog import MORE, UNHEARD, Ask, Dialog, Texts
 from smsflow.core.encoding import segments
 from smsflow.core.identity import mask_iban
 from smsflow.core.questions import (
     address_of,
     chosen,
+    group_of,
     has_more,
-    options_of,
     page_of,
     print_reply,
     question_of,
 )
 from smsflow.core.reply import Kind
-from smsflow.core.text import fill, fill_within
+from smsflow.core.text import Placeholder, fill, fill_within
 
 __all__ = ["example_of", "find_text", "open_address", "render", "shown_options"]
 
@@ -34,10 +34,18 @@ def find_text(dialog: Dialog, conversation: Conversation, name: str) -> Texts:
 def render(dialog: Dialog, conversation: Conversation, texts: Texts, at: datetime) -> str:
     """`texts` in her language, filled; within the dialog's budget unless her own words are too long for it."""
 
+    language = conversation.language
+    ask = question_of(dialog, conversation)
+    if ask is not None and texts is ask.text:
+        group, address = group_of(dialog, conversation, ask), address_of(dialog, conversation, ask)
+        words = _question_words(dialog, ask.name, group, address, conversation.page, language)
+        if words is not None:
+            return words
+
     def value_of(name: str, argument: str) -> str:
         return _value(dialog, conversation, name, argument, at)
 
-    template = texts[conversation.language]
+    template = texts[language]
     return fill_within(template, value_of, lambda text: segments(text) <= dialog.budget)
 
 
@@ -52,7 +60,23 @@ def shown_options(dialog: Dialog, conversation: Conversation) -> tuple[tuple[str
     ask = question_of(dialog, conversation)
     if ask is None:
         return ()
-    options, page, language = options_of(dialog, conversation, ask), conversation.page, conversation.language
+    group = group_of(dialog, conversation, ask)
+    return _shown(dialog, ask.name, group, conversation.page, conversation.language)
+
+
+def example_of(dialog: Dialog, conversation: Conversation) -> str:
+    """A right reply to the open question, or its beginning where she has to type; "" when none is open."""
+    ask = question_of(dialog, conversation)
+    if ask is None:
+        return ""
+    return _example(ask, open_address(dialog, conversation), shown_options(dialog, conversation))
+
+
+@lru_cache(maxsize=4096)
+def _shown(dialog: Dialog, state: str, group: str, page: int, language: str) -> tuple[tuple[str, str], ...]:
+    ask = dialog.states[state]
+    assert isinstance(ask, Ask)  # noqa: S101 - only questions have options
+    options = ask.options.group(group) if ask.options else ()
     shown = [(option.code[page:], option.label[language]) for option in page_of(ask, options, page)]
     if has_more(ask, options, page):
         shown.append((MORE, _plain(dialog, "more", language)))
@@ -61,29 +85,52 @@ def shown_options(dialog: Dialog, conversation: Conversation) -> tuple[tuple[str
     return tuple(shown)
 
 
-def example_of(dialog: Dialog, conversation: Conversation) -> str:
-    """A right reply to the open question, or its beginning where she has to type; "" when none is open."""
-    ask = question_of(dialog, conversation)
-    if ask is None:
-        return ""
-    address = open_address(dialog, conversation)
-    shown = shown_options(dialog, conversation)
+def _example(ask: Ask, address: str, shown: tuple[tuple[str, str], ...]) -> str:
     if shown:
         return print_reply(address + shown[0][0])
     return print_reply(address) + (" " + "0" * ask.length[0] if ask.kind is Kind.DIGITS else "")
 
 
+def _in_words(shown: tuple[tuple[str, str], ...]) -> str:
+    return " ".join(f"{code} {label}" for code, label in shown)
+
+
+@lru_cache(maxsize=4096)
+def _question_words(dialog: Dialog, state: str, group: str, address: str, page: int, language: str) -> str | None:
+    """A question as all read it who were led to it by the same answers; None when it tells something of her."""
+    ask = dialog.states[state]
+    assert isinstance(ask, Ask)  # noqa: S101 - whoever calls has looked
+    shown = _shown(dialog, state, group, page, language)
+    template, printed = ask.text[language], address + MORE * page
+    if any(isinstance(part, Placeholder) and part.name not in _OF_QUESTION for part in template):
+        return None
+
+    def value_of(name: str, argument: str) -> str:
+        if name == "reply":
+            return print_reply(printed + argument)
+        return _in_words(shown) if name == "options" else _example(ask, printed, shown)
+
+    return fill_within(template, value_of, lambda text: segments(text) <= dialog.budget)
+
+
+_OF_QUESTION = ("reply", "options", "example")
+"""Placeholders whose values follow from the question alone, and how she was led to it."""
+
+
 def _value(dialog: Dialog, conversation: Conversation, name: str, argument: str, at: datetime) -> str:
-    ways: dict[str, Callable[[], str]] = {
-        "reply": lambda: print_reply(open_address(dialog, conversation) + argument),
-        "options": lambda: " ".join(f"{code} {label}" for code, label in shown_options(dialog, conversation)),
-        "example": lambda: example_of(dialog, conversation),
-        "deadline": lambda: _deadline(dialog, conversation, at.tzinfo),
-        "account": lambda: mask_iban(conversation.known("account")),
-        "date": lambda: _date(conversation.known("date")),
-    }
-    if name in ways:
-        return ways[name]()
+    match name:
+        case "reply":
+            return print_reply(open_address(dialog, conversation) + argument)
+        case "options":
+            return _in_words(shown_options(dialog, conversation))
+        case "example":
+            return example_of(dialog, conversation)
+        case "deadline":
+            return _deadline(dialog, conversation, at.tzinfo)
+        case "account":
+            return mask_iban(conversation.known("account"))
+        case "date":
+            return _date(conversation.known("date"))
     option = chosen(dialog, conversation, name)
     if option:
         return option.label[conversation.language]

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 
 from smsflow.core.identity import IdentityError, parse_iban
 from smsflow.core.names import has_patronymic, looks_like_name, parse_name, sounds_lost
@@ -32,6 +33,7 @@ __all__ = [
     "Question",
     "Reading",
     "answer",
+    "may_answer",
     "read",
     "spell",
 ]
@@ -798,6 +800,24 @@ def _is_canonical(reading: Reading, question: Question, found: Answer) -> bool:
         return any(reading.text == spell(address, found.value) for address in question.addresses)
     also = found.also or ""
     return any(reading.text == spell(address + found.value, also) for address in question.addresses)
+
+
+def may_answer(reading: Reading, question: Question) -> bool:
+    """Return whether `answer` without `bare` has to be asked; False: surely no answer, nor an account in vain.
+
+    A quick look at the replies of which there are most: digits that make up a code, and nothing else.
+    """
+    if reading.rest < len(reading.text):
+        return True
+    if question.kind is Kind.CHOICE:
+        return reading.digits in _complete(question.addresses, question.codes)
+    return question.kind not in (Kind.NAME, Kind.TEXT)
+
+
+@lru_cache(maxsize=8192)
+def _complete(addresses: tuple[str, ...], codes: tuple[str, ...]) -> frozenset[str]:
+    """Return the digits of every answer to a choice."""
+    return frozenset(address + code for address in addresses for code in codes)
 
 
 def answer(reading: Reading, question: Question, *, bare: bool) -> Answer | Misread:

@@ -17,6 +17,7 @@ from smsflow.core.reply import (
     Misread,
     Question,
     answer,
+    may_answer,
     read,
     spell,
 )
@@ -233,6 +234,25 @@ def test_any_text_is_read_and_answered(text, to, bare):
         result.value.encode()
     for n in range(len(reading.digits) + 1):
         assert text.endswith(reading.after(n))
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.one_of(TEXTS, st.text("123", max_size=6).map(spell)), st.sampled_from(sorted(QUESTIONS)))
+@example("R 3 1 1 2 3", "iban")
+def test_what_may_be_passed_over_is_no_answer(text, to):
+    """The quick look passes over no answer, and over no account in vain, which earns its own hint."""
+    reading = read(text)
+    result = answer(reading, QUESTIONS[to], bare=False)
+
+    if isinstance(result, Answer) or result.reason == "bad_iban":
+        assert may_answer(reading, QUESTIONS[to])
+
+
+def test_digits_of_another_question_are_passed_over():
+    """The quick look is of use: most replies are digits alone."""
+    assert not may_answer(read("R 1 1 2 1 1"), CHOICE)
+    assert not may_answer(read("R 1 1 2 1"), QUESTIONS["name"])
+    assert may_answer(read(f"R {' '.join(CHOICE.addresses[0])} {CHOICE.codes[0]}"), CHOICE)
 
 
 @settings(max_examples=600, deadline=None, derandomize=True)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from smsflow.core import machine
 from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Ask, Dialog, Wait
 from smsflow.core.effects import Outcome, Send, Step
@@ -153,3 +154,14 @@ def test_every_dialog_can_begin_alone(dialog: Dialog) -> None:
 
     assert question_of(dialog, begun.conversation)
     assert len(begun.effects) == 1
+
+
+def test_no_answer_that_names_somebody_is_kept_in_memory() -> None:
+    """Where a name leads is remembered for all names at once."""
+    dialog = next(dialog for dialog in DIALOGS if dialog.starts_at_birth)
+    before = machine._led.cache_info().currsize
+    for name in ("Ким Анна", "Иванов Тимур"):
+        asked = new(dialog, state="child_name")
+        assert machine.destination(dialog, asked, machine.ANSWERED, name) == "education"
+
+    assert machine._led.cache_info().currsize <= before + 1
