@@ -73,6 +73,30 @@ def test_words_of_state(word, state):
 
 
 @pytest.mark.parametrize(
+    ("value", "state"),
+    [
+        (0, State.UNDER_WAY),  # SCHEDULED, of v5.0
+        (1, State.UNDER_WAY),  # ENROUTE
+        (2, State.DELIVERED),
+        (3, State.EXPIRED),
+        (4, State.FAILED),  # DELETED
+        (5, State.FAILED),  # UNDELIVERABLE
+        (6, State.UNDER_WAY),  # ACCEPTED: a final state or nothing follows
+        (7, State.UNDER_WAY),  # UNKNOWN
+        (8, State.FAILED),  # REJECTED
+        (9, State.FAILED),  # SKIPPED, of v5.0
+        (10, State.UNDER_WAY),
+        (255, State.UNDER_WAY),
+    ],
+)
+def test_values_of_message_state(value, state):
+    """§5.2.28, and what is in no table; the parameter counts, whatever the text says."""
+    word = b"EXPIRED" if state is not State.EXPIRED else b"DELIVRD"
+    pdu = DeliverSm(esm_class=4, short_message=b"id:1 stat:" + word, tlvs=((STATE, bytes([value])),))
+    assert read_receipt(pdu).state is state
+
+
+@pytest.mark.parametrize(
     ("text", "message_id", "error"),
     [
         ("stat:DELIVRD id:77 err:00A", "77", "00A"),
@@ -159,6 +183,20 @@ def test_8_an_operator_says_in_which_base_ids_are_written(ids, keys):
 def test_8_an_id_in_the_parameters_that_differs_from_the_texts_is_the_one_of_the_response(ids, text_id):
     """§5.3.2.12: it is returned as it was in submit_sm_resp; the other is read in the base that was said."""
     assert Receipt("12", State.DELIVERED, other_id=text_id).find_keys(ids) == ("12",)
+
+
+@pytest.mark.parametrize(
+    ("ids", "keys"),
+    [
+        (Ids.AUTO, ("16", "22", "10", "24", "36", "18")),
+        (Ids.SAME, ("16", "24")),
+        (Ids.HEX_DECIMAL, ("16", "18")),
+        (Ids.DECIMAL_HEX, ("16", "36")),
+    ],
+)
+def test_8_both_ids_of_a_receipt_are_looked_for(ids, keys):
+    """That of the parameters first, as it is; that of the text as the link says."""
+    assert Receipt("16", State.DELIVERED, other_id="24").find_keys(ids) == keys
 
 
 @given(st.binary(max_size=160), st.integers(0, 255), st.binary(max_size=70), st.binary(max_size=3))
