@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from world import World, a_world
 
 from smsflow.config import GatewayConfig
 from smsflow.gateways import Gateways, Verdict, pause_after, verdict_of
+from smsflow.store.rows import utc
 from smsflow.writer import Writer
 
 NAME = "Ахметов Нурлан"
@@ -26,6 +28,7 @@ class Body:
     statuses: list[int]
     requests: list[tuple[dict[str, str], dict[str, object]]] = field(default_factory=list)
     url: str = ""
+    location: str = ""  # where it sends those who ask
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await self._read_head(reader):
@@ -36,7 +39,8 @@ class Body:
             if status == 0:
                 await reader.read()
                 break
-            writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+            more = f"Location: {self.location}\r\n" if self.location else ""
+            writer.write(f"HTTP/1.1 {status} X\r\n{more}Content-Length: 0\r\n\r\n".encode())
             await writer.drain()
         writer.close()
 
@@ -59,6 +63,10 @@ class Scene:
         row = self.world.store._connection.execute("SELECT status, attempts, error FROM application").fetchone()
         return (row[0], row[1], row[2] or "")
 
+    def kinds(self) -> Counter[object]:
+        """How many applications of each kind have come to the body."""
+        return Counter(content["kind"] for _, content in self.body.requests)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
             while not condition():  # noqa: ASYNC110 - what is awaited is a row
@@ -73,14 +81,21 @@ def apply(world: World) -> None:
 
 
 @asynccontextmanager
-async def a_scene(world: World, *statuses: int, kind: str = "registration", timeout_s: float = 5.0):
+async def a_scene(
+    world: World,
+    *statuses: int,
+    kind: str | tuple[str, ...] = "registration",
+    timeout_s: float = 5.0,
+    jitter: float = 0.0,
+):
     """Running gateways, and a body behind them."""
     body = Body(list(statuses))
     server = await asyncio.start_server(body.serve, "127.0.0.1", 0)
     body.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
     writer = Writer(world.store, last=lambda: None, after=lambda _: None)
-    configs = {kind: GatewayConfig(body.url, "secret", timeout_s)}
-    gateways = Gateways(configs, world.store, writer, lambda: world.now, jitter=lambda: 0.0)
+    kinds = (kind,) if isinstance(kind, str) else kind
+    configs = dict.fromkeys(kinds, GatewayConfig(body.url, "secret", timeout_s))
+    gateways = Gateways(configs, world.store, writer, lambda: world.now, jitter=lambda: jitter)
     running = asyncio.create_task(gateways.run())
     try:
         yield Scene(world, gateways, body)
@@ -232,6 +247,93 @@ def test_kind_without_a_gateway_is_flagged_once_and_put_off(tmp_path):
         assert scene.body.requests == []
 
     play(tmp_path, scenario, 200, kind="kindergarten")
+
+
+def add_applications(world: World, count: int, kind: str = "registration") -> None:
+    with world.store.transaction():
+        for _ in range(count):
+            world.store._connection.execute(
+                "INSERT INTO application (conversation, kind, data, status, next_at, created_at)"
+                " SELECT 1, ?, '{}', 'queued', next_at, created_at FROM application WHERE id = 1",
+                (kind,),
+            )
+
+
+def test_application_that_is_under_way_is_not_posted_again(tmp_path):
+    """However often the gateways are woken while the body thinks; the others go."""
+
+    async def scenario(scene):
+        apply(scene.world)
+        for count in range(1, 4):
+            scene.gateways.wake()
+            await scene.until(lambda count=count: len(scene.body.requests) == count)
+            add_applications(scene.world, 1)
+        assert [headers["idempotency-key"] for headers, _ in scene.body.requests] == ["1", "2", "3"]
+
+    play(tmp_path, scenario, 0, timeout_s=60.0)
+
+
+def test_body_that_hangs_has_sixteen_at_once_and_holds_up_no_other(tmp_path):
+    """Twenty wait for the one; those of the other go at once."""
+
+    async def scenario(scene):
+        apply(scene.world)
+        add_applications(scene.world, 19)
+        scene.gateways.wake()
+        await scene.until(lambda: len(scene.body.requests) == 16)
+        add_applications(scene.world, 2, kind="allowance")
+        scene.gateways.wake()
+        await scene.until(lambda: scene.kinds() == Counter(registration=16, allowance=2))
+        scene.gateways.wake()
+        await scene.until(lambda: len(scene.gateways._under_way) == 18)
+        await asyncio.sleep(0.02)
+        assert scene.kinds() == Counter(registration=16, allowance=2)
+
+    play(tmp_path, scenario, 0, kind=("registration", "allowance"), timeout_s=60.0)
+
+
+def test_redirect_is_not_followed(tmp_path):
+    """Names and accounts go to the address of the configuration, and to no other."""
+
+    async def scenario(scene):
+        scene.body.location = scene.body.url + "/elsewhere"
+        apply(scene.world)
+        scene.gateways.wake()
+        await scene.until(lambda: scene.row()[1] == 1)
+        assert scene.row() == ("queued", 1, "http_307")
+        assert len(scene.body.requests) == 1
+
+    play(tmp_path, scenario, 307, 200)
+
+
+def test_proxy_of_the_environment_is_not_used(tmp_path, monkeypatch):
+    """What is configured is in one file."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def scenario(scene):
+        apply(scene.world)
+        scene.gateways.wake()
+        await scene.until(lambda: scene.row()[1] == 1)
+        assert scene.row() == ("taken", 1, "")
+
+    play(tmp_path, scenario, 200)
+
+
+@pytest.mark.parametrize(("jitter", "pause_s"), [(0.0, 2), (1.0, 1)])
+def test_pauses_between_tries_are_jittered(tmp_path, jitter, pause_s):
+    """Else all that a body was down for would come back in one moment."""
+
+    async def scenario(scene):
+        apply(scene.world)
+        scene.gateways.wake()
+        await scene.until(lambda: scene.row()[1] == 1)
+        (next_at,) = scene.world.store._connection.execute("SELECT next_at FROM application").fetchone()
+        assert next_at == utc(scene.world.now + timedelta(seconds=pause_s))
+
+    play(tmp_path, scenario, 500, jitter=jitter)
 
 
 @pytest.mark.parametrize(
