@@ -9,7 +9,10 @@ import pytest
 from world import DIALOGS, NOON, PHONE, QUIET, ZONE, World, a_world
 
 from smsflow.core.conversation import Status
+from smsflow.core.errors import StaleConversation
+from smsflow.core.events import Ended
 from smsflow.engine import Refused
+from smsflow.store.rows import utc
 
 NAME = "Ахметов Нурлан Ерболулы"
 HOUR = timedelta(hours=1)
@@ -93,6 +96,8 @@ def test_child_that_does_not_live_is_believed_whatever_else_differs(world: World
 
     assert world.birth(alive=False, born_at="2026-11-18T03:00:00+00:00") == case
     assert world.case(case).result == "stillbirth"
+    with pytest.raises(Refused, match="differs"):  # the correction is kept: the first record is not true any more
+        world.birth(account="KZ86125KZT5004100100")
     assert world.birth("b2", born_at="2026-11-18T08:00:00+05:00") == world.birth(
         "b2", born_at="2026-11-18T03:00:00+00:00"
     )
@@ -192,6 +197,19 @@ def test_reply_delivered_again_on_another_link_changes_nothing(world: World) -> 
     assert world.reply("чепуха").reason == "delivered_again"
     assert world.sent() == []
     assert world.case(case).misread == 1
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"), [(timedelta(minutes=10), "delivered_again"), (timedelta(minutes=10, seconds=1), "no_r")]
+)
+def test_reply_delivered_again_is_known_for_ten_minutes(world: World, after: timedelta, reason: str) -> None:
+    """What comes later in another session is a reply of its own: she has written the same again."""
+    world.birth()
+    world.reply("чепуха")
+    world.session = "two"
+    world.now += after
+
+    assert world.reply("чепуха").reason == reason
 
 
 def test_same_pdu_again_in_its_session_changes_nothing(world: World) -> None:
@@ -339,6 +357,18 @@ def test_correction_after_the_application_is_late(world: World) -> None:
     assert len(world.applications()) == 1
 
 
+def test_word_of_a_body_starts_the_ladder_over(world: World) -> None:
+    """She has heard something new, and may ask again."""
+    case = to_application(world)
+    for number in range(5):
+        world.reply(f"R 1 1 2 Ахметов Имя{'аб'[number % 2]}")
+    assert world.sent() == ["sealed"] * 3
+
+    world.body(case, "accepted", number="1")
+    world.reply("R 1 1 2 Ахметов Серик")
+    assert world.sent() == ["sent 1", "sealed"]
+
+
 def test_ladder_ends_in_silence_until_she_is_understood(world: World) -> None:
     """Hint, question, desk with a flag, silence; a valid reply starts over."""
     world.birth()
@@ -364,6 +394,16 @@ def test_help_repeats_the_question(world: World) -> None:
     assert world.reply("R ?").outcome == "help"
     assert world.sent() == ["greeting R 1 1 1 R 1 1 2"]
     assert world.case(case).misread == 0
+
+
+def test_help_repeats_the_question_of_every_child(world: World) -> None:
+    """Nobody can tell which of the twins she means."""
+    world.birth("b1")
+    world.birth("b2", birth_order=2)
+    both = world.sent()
+
+    assert world.reply("HELP").outcome == "help"
+    assert world.sent() == both == ["greeting R 1 1 1 R 1 1 2", "greeting R 1 2 1 R 1 2 2"]
 
 
 def test_stop_ends_everything_and_stays(world: World) -> None:
@@ -535,6 +575,39 @@ def test_body_that_is_late_is_flagged_and_she_is_not_told(world: World) -> None:
     assert world.flags() == ["body_is_late"]
     assert world.sent() == []
     assert world.case(case).status is Status.OPEN
+
+
+def test_timer_that_cannot_be_carried_out_is_flagged_and_tried_in_an_hour(world: World) -> None:
+    """Our bug must not be tried twice a second, nor strand anybody."""
+    case = world.birth()
+    world.sent()
+    world.now += 24 * HOUR
+    stale = world.case(case)
+    with world.store.transaction():
+        world.engine.set_aside(case, world.now)
+
+    assert world.flags() == ["timer_failed"]
+    assert world.engine.find_due(world.now + HOUR - timedelta(seconds=1), 10) == ()
+    assert world.engine.find_due(world.now + HOUR, 10) == (case,)
+    with pytest.raises(StaleConversation), world.store.transaction():
+        world.engine.move(stale, Ended(world.now, "x"))  # whoever loaded it before does not undo that
+
+
+def test_moment_of_the_end_is_kept(world: World) -> None:
+    """None while a case is open; then when it ended."""
+    case = world.birth()
+
+    def closed_at() -> str | None:
+        row = world.store._connection.execute("SELECT closed_at FROM conversation WHERE id=?", (case,)).fetchone()
+        return row[0] and str(row[0])
+
+    assert closed_at() is None
+    world.now += HOUR
+    world.reply("STOP")
+    assert closed_at() == utc(NOON + HOUR)
+    world.now += HOUR
+    world.reply("R 1 1 2")
+    assert closed_at() == utc(NOON + HOUR)
 
 
 # --- bodies ------------------------------------------------------------------------------------------

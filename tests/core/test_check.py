@@ -153,6 +153,16 @@ def test_questions_for_words_may_follow_each_other_when_questions_are_numbered()
     assert "ambiguous" not in {code for _, code in _found(small_dialog(numbered, *BROKEN["ambiguous"]))}
 
 
+def test_a_list_that_some_are_passed_over_keeps_no_questions_for_words_apart():
+    """Whose list is empty goes on by `other` with no digit in between; without `other` everybody answers."""
+    wish = ("  check:\n", WISH.replace("then: colour\n  colour:", "then: check\n  check:"))
+    skipped = ("    list: colours\n", "    list: colours\n    of: region\n    other: wish\n")
+    answered = ("    then: check\n", "    then: wish\n")
+
+    assert (Severity.ERROR, "ambiguous") in _found(small_dialog(skipped, wish))
+    assert "ambiguous" not in {code for _, code in _found(small_dialog(answered, wish))}
+
+
 def test_placeholders_of_a_question_have_no_value_where_none_is_open():
     """{example} in the text that says it is done shows nothing."""
     changes = [("Дайын: {colour}", "{example}"), ("Готово: {colour}", "{example}")]

@@ -10,7 +10,7 @@ import pytest
 from smsflow.core import machine
 from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Ask, Dialog, Wait
-from smsflow.core.effects import Outcome, Send, Step
+from smsflow.core.effects import Outcome, Send, Step, Urgency
 from smsflow.core.events import (
     Answered,
     Began,
@@ -145,6 +145,30 @@ def test_timer_of_an_earlier_wait_is_stale() -> None:
 
     assert step(dialog, asked, TimerFired(later, later, asked.wait - 1)).outcome is Outcome.STALE
     assert step(dialog, asked, TimerFired(BEGIN, BEGIN, asked.wait)).outcome is Outcome.STALE
+
+
+def test_texts_go_in_the_lane_of_what_brought_them() -> None:
+    """A greeting is in no hurry; a reminder goes before it, the end of a wait before that, an answer first."""
+    dialog = DIALOGS[-1]
+    begun = step(dialog, new(dialog), Began(BEGIN, BEGIN))
+    reminded = fire(dialog, begun)
+    ended = fire(dialog, fire(dialog, reminded))
+    asked = step(dialog, begun.conversation, HelpAsked(BEGIN))
+    sends = [done.effects[0] for done in (begun, reminded, ended, asked)]
+
+    assert [send.urgency for send in sends if isinstance(send, Send)] == [
+        Urgency.BULK,
+        Urgency.REMINDER,
+        Urgency.NOTICE,
+        Urgency.ANSWER,
+    ]
+
+
+def fire(dialog: Dialog, done: Step) -> Step:
+    """The timer of a conversation, when it is due."""
+    waiting = done.conversation
+    assert waiting.due is not None
+    return step(dialog, waiting, TimerFired(waiting.due.at, waiting.due.at, waiting.wait))
 
 
 @pytest.mark.parametrize("dialog", DIALOGS, ids=lambda dialog: dialog.name)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from world import NOON, PHONE, ZONE, World, a_world
 
-from smsflow.core.effects import Outcome, Step
+from smsflow.core.effects import Outcome, Send, Step, Urgency
 from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Resumed
 from smsflow.store.arrivals import Inbound, Part
@@ -252,6 +252,54 @@ def test_claim_keeps_to_the_room_and_to_urgency(tmp_path: Path) -> None:
             ("77017654321", "hint for"),
             ("77011234567", "greeting"),
         ]
+
+
+def queue(world: World, *texts: tuple[str, str]) -> None:
+    with world.store.transaction():
+        for phone, text in texts:
+            world.store.outbox.add(None, phone, Send(text, Urgency.ANSWER, NOON), None, NOON)
+
+
+def test_segments_are_counted_and_a_text_that_is_larger_than_the_room_goes_alone(tmp_path: Path) -> None:
+    """Else a window would be overrun, and a text of more parts than the window would never leave."""
+    with a_world(tmp_path) as world:
+        queue(world, ("77010000001", "a" * 200), ("77010000002", "b" * 200), ("77010000003", "c" * 600))
+        with world.store.transaction():
+            claims = [world.store.outbox.claim("main", room, NOON) for room in (3, 2, 3, 3)]
+
+        assert [[text.text[0] for text in claim] for claim in claims] == [["a"], ["b"], ["c"], []]
+
+
+def test_parts_of_an_earlier_sending_do_not_count_for_the_next(tmp_path: Path) -> None:
+    """One part was taken before the cut: sent again, the text is accepted when all its parts are taken anew."""
+    with a_world(tmp_path) as world:
+        queue(world, (PHONE, "a" * 200))
+        world.sending()
+        with world.store.transaction():
+            world.store.outbox.mark_segment(1, 0, 2, taken("A1"), NOON)
+            world.store.outbox.doubt(1, NOON)
+        world.sending()
+        with world.store.transaction():
+            world.store.outbox.mark_segment(1, 1, 2, taken("B2"), NOON)
+            assert status(world) == "sending"
+            assert not world.store.outbox.mark_receipt(report("a1", "failed"))
+            world.store.outbox.mark_segment(1, 0, 2, taken("B1"), NOON)
+
+        assert status(world) == "accepted"
+
+
+def test_text_of_a_wait_that_is_over_is_dropped_when_it_would_go(tmp_path: Path) -> None:
+    """The question was answered while its text was tried again: it would be untrue, and those after it go."""
+    with a_world(tmp_path) as world:
+        case = world.birth()
+        wait = world.case(case).wait
+        with world.store.transaction():
+            world.store._connection.execute("DELETE FROM outbox")
+            for text, of_wait in (("over", wait - 1), ("open", wait), ("notice", None)):
+                world.store.outbox.add(case, PHONE, Send(text, Urgency.ANSWER, NOON), of_wait, NOON)
+
+        assert [text.text for text in world.sending()] == ["open", "notice"]
+        assert [status(world, text) for text in (1, 2, 3)] == ["dropped", "sending", "sending"]
 
 
 def test_text_that_is_refused_for_good_is_flagged(tmp_path: Path) -> None:
