@@ -379,6 +379,19 @@ def test_health_says_why_not(tmp_path):
     play(tmp_path, scenario)
 
 
+def test_one_bound_link_is_enough(tmp_path):
+    """The others are told, and are no reason: texts go by the one."""
+
+    async def scenario(api):
+        down = replace(BOUND, name="other", bound_since=None, trouble="connection refused")
+        api.health = Health("", (down, BOUND))
+        answer = await api.get("/v1/health")
+        assert (answer.status_code, answer.json()["reasons"]) == (200, [])
+        assert [link["trouble"] for link in answer.json()["links"]] == ["connection refused", ""]
+
+    play(tmp_path, scenario)
+
+
 def test_metrics_hold_figures_and_no_numbers_of_people(tmp_path):
     """Prometheus' text, with the store in figures."""
 

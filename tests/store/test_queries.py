@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from world import PHONE, ZONE, a_world
+from world import MOTHER, PHONE, ZONE, a_world
 
 from smsflow.core.conversation import Status
 from smsflow.core.errors import StoreError
@@ -114,6 +115,42 @@ def test_pages_follow_each_other_without_gaps(world, queries):
 
     assert [case["birth_id"] for case in first["cases"] + second["cases"]] == ["b0", "b1", "b2", "b3", "b4"]
     assert (first["next"], second["next"]) == ("3", None)
+
+
+def test_page_that_is_just_full_is_the_last(world, queries):
+    """Nobody is sent after an empty page."""
+    for number in range(3):
+        world.birth(f"b{number}", msisdn=f"7701000000{number}")
+
+    assert queries.find(CaseFilter(limit=3)) == ((1, 2, 3), None)
+    assert queries.find(CaseFilter(limit=2)) == ((1, 2), "2")
+
+
+def test_page_is_looked_for_in_bounds_and_the_next_goes_on_behind_them(world, queries, monkeypatch):
+    """However rare a state: so many cases are looked at, and the page may be empty though more follow."""
+    monkeypatch.setattr("smsflow.store.queries._SCANNED", 2)
+    for number in range(5):
+        world.birth(f"b{number}", msisdn=f"7701000000{number}", alive=number != 4)
+    rare = CaseFilter(status=Status.CLOSED)
+
+    assert queries.find(rare) == ((), "2")
+    assert queries.find(replace(rare, after=2)) == ((), "4")
+    assert queries.find(replace(rare, after=4)) == ((5,), None)
+
+
+def test_former_numbers_replies_are_not_shown(world, queries):
+    """A case that went on with another number shows what came from that one, and all that was sent."""
+    case = world.birth()
+    world.reply("чепуха")
+    with world.store.transaction():
+        world.births.bind_citizen("950101200002", PHONE, world.now, world.now)
+        world.births.bind_citizen(MOTHER, "77017654321", world.now, world.now)
+        world.engine.operate(case, "resume", world.now)
+    world.reply("R 1 1 2", phone="77017654321")
+    messages = queries.case(case, full=True)["messages"]
+
+    assert [message["text"] for message in messages if message["direction"] == "in"] == ["R 1 1 2"]
+    assert len([message for message in messages if message["direction"] == "out"]) == 4
 
 
 @pytest.mark.parametrize(
