@@ -310,22 +310,58 @@ def test_a_refused_bind_is_told_and_tried_again(credentials, status):
     run(test)
 
 
-def test_a_centre_that_never_knows_our_bind_is_bound_to_ever_more_seldom():
-    """Each bind is accepted, each text refused with ESME_RINVBNDSTS; what is taken makes the pauses short again."""
-    pauses: list[float] = []
+def recorded(pauses: list[float]) -> Backoff:
+    """Pauses without jitter, from 10 ms on; each is noted."""
 
     class Recording(Backoff):
         def next_s(self, status: int | None) -> float:
             pauses.append(super().next_s(status))
             return pauses[-1]
 
+    return Recording(lambda: 0.5, ordinary=Pauses(0.01, 1.0))
+
+
+def test_pauses_are_jittered_by_a_quarter():
+    """Else all that a centre has thrown out come back in one moment."""
+    low, high = Backoff(lambda: 0.0), Backoff(lambda: 1.0)
+
+    assert [(low.next_s(None), high.next_s(None)) for _ in range(3)] == [(0.75, 1.25), (1.5, 2.5), (3.0, 5.0)]
+
+
+def test_a_connection_that_was_bound_for_a_while_makes_the_pauses_short_again():
+    """Five seconds; a centre that throws us out sooner is bound to ever more seldom."""
+    pauses: list[float] = []
+
+    async def test() -> None:
+        raw, listener, now = RawCentre(), Recorder(), [0.0]
+        settings = make_settings(await raw.start())
+        session = Session(settings, listener, clock=lambda: now[0], backoff=recorded(pauses))
+        task = asyncio.create_task(session.run())
+        for count, bound_s in enumerate((0, 4.9, 5), 1):
+            await raw.accept_bound()
+            await listener.wait("bound", count)
+            now[0] += bound_s
+            raw._writer.transport.abort()
+            await listener.wait("lost", count)
+        await raw.accept_bound()
+        await listener.wait("bound", 4)
+        await session.stop(0)
+        await task
+        await raw.stop()
+        assert pauses == [0.01, 0.02, 0.01]
+
+    run(test)
+
+
+def test_a_centre_that_never_knows_our_bind_is_bound_to_ever_more_seldom():
+    """Each bind is accepted, each text refused with ESME_RINVBNDSTS; what is taken makes the pauses short again."""
+    pauses: list[float] = []
+
     async def test() -> None:
         rule = make_rule("refuse", {"status": "ESME_RINVBNDSTS", "times": 3})
         mc = MessageCentre(Phones(), faults=Faults([rule]))
         listener = Recorder()
-        session = Session(
-            make_settings(await mc.start()), listener, backoff=Recording(lambda: 0.5, ordinary=Pauses(0.01, 1.0))
-        )
+        session = Session(make_settings(await mc.start()), listener, backoff=recorded(pauses))
         task = asyncio.create_task(session.run())
         for count in range(1, 5):
             await listener.wait("bound", count)
@@ -541,6 +577,29 @@ def test_35_a_centre_that_writes_and_never_reads_is_left():
             assert raw._writer.transport.get_write_buffer_size() > 1_000_000
             await raw.accept_bound()
             await listener.wait("bound", 2)
+
+    run(test)
+
+
+def test_an_answer_for_an_earlier_connection_is_not_sent_on_the_next():
+    """There the same sequence may be that of another text, which would be lost."""
+
+    async def test() -> None:
+        async with by_hand() as (raw, session, listener):
+            listener.status = None
+            raw.write(MO, "0000001000000777000000000000002a")
+            await listener.wait("delivered")
+            assert await raw.read() == "0000001080000000000000030000002a"
+            unreadable = decode(bytes.fromhex("0000001000000777000000000000002a"))
+            raw._writer.transport.abort()
+            await raw.accept_bound()
+            await listener.wait("bound", 2)
+            raw.write(MO)
+            await listener.wait("delivered", 2)
+            session.respond(0xAA, 0, epoch=1)
+            session.refuse(unreadable, 3, epoch=1)
+            session.respond(0xAA, 8, epoch=2)
+            assert await raw.read() == "000000118000000500000008000000aa00"
 
     run(test)
 
