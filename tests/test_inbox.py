@@ -596,6 +596,29 @@ def test_23_both_deliveries_are_refused_when_the_store_takes_none(world):
 # --- what cannot be read ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("fails", "status"), [(False, Status.ROK), (True, Status.RSYSERR)])
+def test_a_text_that_cannot_be_handled_is_kept_before_it_is_acknowledged(world, monkeypatch, fails, status):
+    """Our bug: as it came, for a person; for the moment it is refused when that cannot be written down either."""
+
+    def story(line: Line) -> None:
+        monkeypatch.setattr(world.engine, "move", lambda *_: 1 / 0)
+        if fails:
+            world.store._connection.execute(
+                "CREATE TEMP TRIGGER full BEFORE INSERT ON inbound"
+                " BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END"
+            )
+        line.deliver(mo("R 1 1 2"))
+        line.writer.commit()
+        assert line.answers == []
+        line.writer.commit()
+        assert line.answers == [(1, status)]
+        assert line.texts() == ([] if fails else ["R 1 1 2"])
+        assert world.flags() == ([] if fails else ["reply_failed"])
+
+    world.birth()
+    play(world, story)
+
+
 @pytest.mark.parametrize(("fails", "status"), [(False, Status.RINVMSGLEN), (True, Status.RSYSERR)])
 def test_8_a_frame_that_cannot_be_read_is_kept_before_it_is_answered(world, fails, status):
     """Once, with its own sequence; for the moment only, if it could not be kept."""
