@@ -30,6 +30,7 @@ from smsflow.library import Library
 from smsflow.logs import (
     BIRTH_RECORDED,
     CASE_CLOSED,
+    DAEMON_MIGRATED,
     DAEMON_STARTED,
     DAEMON_STOPPED,
     DAEMON_STOPPING,
@@ -109,6 +110,8 @@ class Daemon:
         settings, now = self._settings, self._clock.now
         self.store = open_store(settings.store_path, settings.zone)
         stack.callback(self.store.close)
+        if self.store.copy:
+            _log.info(DAEMON_MIGRATED, copy=self.store.copy.name)
         self.store.on_flag = _tell_flag
         library = Library.load(settings.dialogs, self.store.used_dialog)
         for name in library.names:

@@ -22,6 +22,7 @@ EVENTS = {
         "error",
         "the disk or the file does not take a transaction; replies are refused for now",
     ),
+    "daemon.migrated": ("info", "the tables of the store were brought up to date; `copy` is the store before that"),
     "dialog.loaded": ("info", "a dialog is ready for new conversations"),
     "smpp.connected": ("info", "a bind was accepted"),
     "smpp.refused": ("error", "the message centre refused the bind"),
@@ -58,6 +59,7 @@ DAEMON_STARTED = "daemon.started"
 DAEMON_STOPPING = "daemon.stopping"
 DAEMON_STOPPED = "daemon.stopped"
 DAEMON_STORE_FAILED = "daemon.store_failed"
+DAEMON_MIGRATED = "daemon.migrated"
 DIALOG_LOADED = "dialog.loaded"
 SMPP_CONNECTED = "smpp.connected"
 SMPP_REFUSED = "smpp.refused"

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-__all__ = ["PERSONAL", "applied_to", "is_newer", "known", "migrations"]
+from smsflow.core.errors import StoreError
+from smsflow.store.backup import check_copy, copy_store, copying
+from smsflow.store.files import beside, sync_folder
+
+__all__ = ["PERSONAL", "applied_to", "is_newer", "known", "migrate", "migrations"]
 
 PERSONAL = {
     "citizen": ("iin", "msisdn"),
@@ -79,6 +84,42 @@ def applied_to(connection: sqlite3.Connection) -> tuple[str, ...]:
 def is_newer(connection: sqlite3.Connection) -> bool:
     """Whether a newer smsflow has migrated a store."""
     return not set(applied_to(connection)) <= set(known())
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> Path | None:
+    """Make the tables of the store at `path`, or bring them up to date, all in one transaction.
+
+    A store that has data is copied first; the copy, None when none was needed. Copies of former migrations are
+    removed when this one is through: the latest stays.
+    Raises: StoreError when it does not work; the store is as it was.
+    """
+    pending = [name for name in known() if name not in applied_to(connection)]
+    if not pending:
+        return None
+    copy = beside(path, f".before-{pending[0]}") if applied_to(connection) else None
+    if copy:
+        _copy_first(path, copy)
+    database = Database(connection, execute_plugins=False)
+    try:
+        with database.atomic():
+            migrations.apply(database)
+    except Exception as error:
+        kept = f"; a copy of it is {copy}" if copy else ""
+        raise StoreError(
+            f"{path} could not be migrated: {error}; it is as it was{kept}; go on with the former smsflow"
+        ) from error
+    for name in known():
+        if copy and beside(path, f".before-{name}") != copy:
+            beside(path, f".before-{name}").unlink(missing_ok=True)
+    return copy
+
+
+def _copy_first(path: Path, copy: Path) -> None:
+    with copying(path, copy, ".partial") as partial:
+        copy_store(path, partial, lambda *_: None, throttled=False)
+        check_copy(partial, path)
+        partial.replace(copy)
+        sync_folder(copy.parent)
 
 
 _FIRST = """

@@ -63,39 +63,48 @@ def open_store(path: Path, zone: tzinfo) -> Store:
 
     Raises: StoreError when another daemon has it, or the file cannot be used.
     """
+    from smsflow.store.schema import migrate  # 190 ms: not for those who only import this
+
     with ExitStack() as stack:
         lock = stack.enter_context(lock_store(path))
         finish_restore(path)
         try:
             connection = stack.enter_context(closing(_connect(path)))
-            _migrate(connection, path)
+            copy = migrate(connection, path)
         except sqlite3.Error as error:
             raise StoreError(f"cannot use {path}: {explain(error)}") from error
         stack.pop_all()
-        return Store(connection, lock, zone)
+        return Store(connection, lock, zone, copy)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    try:
+        _refuse_other_tables(connection, path)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    from sqlite_utils import Database  # 190 ms: not for those who only import this
-
-    from smsflow.store.schema import is_newer, migrations
+def _refuse_other_tables(connection: sqlite3.Connection, path: Path) -> None:
+    from smsflow.store.schema import applied_to, is_newer
 
     if is_newer(connection):
-        raise StoreError(f"{path} was written by a newer smsflow; use that one")
-    migrations.apply(Database(connection, execute_plugins=False))
+        raise StoreError(f"{path} was written by a newer smsflow; use that one, or restore an older backup")
+    if not applied_to(connection) and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise StoreError(f"{path} is a database of something else; name another file in `store`")
 
 
 class Store:
     """The one connection that writes. Everything but `transaction` must be called inside of one."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: IO[str], zone: tzinfo) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, lock: IO[str], zone: tzinfo, copy: Path | None = None
+    ) -> None:
+        self.copy = copy  # of the store before it was migrated just now, None when it was not
         self._connection = connection
         self._execute = connection.execute
         self._lock = lock
