@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import asynccontextmanager
 
-from commands import PATIENCE_S, environment, smsflow
+from commands import PATIENCE_S, a_centre, smsflow
 
 from smsflow.core.encoding import decode
 from smsflow.smpp.backoff import Backoff
@@ -49,47 +47,6 @@ class Listener:
     def undecodable(self, *_) -> None: ...
 
 
-class Centre:
-    """The command in its own process; `lines` as they come."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.process = process
-        self.port = port
-
-    async def line(self, holds: Callable[[str], bool]) -> str:
-        """The next line for which `holds`."""
-        async with asyncio.timeout(PATIENCE_S):
-            while words := (await self.process.stdout.readline()).decode():
-                if holds(words):
-                    return words.rstrip("\n")
-        raise AssertionError("the command ended before")
-
-    async def type(self, *lines: str) -> None:
-        self.process.stdin.write("".join(f"{line}\n" for line in lines).encode())
-        await self.process.stdin.drain()
-
-    async def end(self) -> int:
-        """No more lines; the exit code."""
-        self.process.stdin.close()
-        return await asyncio.wait_for(self.process.wait(), PATIENCE_S)
-
-
-@asynccontextmanager
-async def centre(*options: str):
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "smsflow", "smsc", "--port", "0", *options,
-        stdin=pipe, stdout=pipe, stderr=pipe, env=environment(),
-    )  # fmt: skip
-    try:
-        first = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
-        yield Centre(process, int(re.search(r":(\d+);", first)[1]))
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
 @asynccontextmanager
 async def session(port: int, *, password: str = "secret"):
     listener = Listener()
@@ -111,7 +68,7 @@ def test_texts_come_as_lines_and_lines_go_as_replies() -> None:
     """Both ways in one go; a line without a number goes from the last one."""
 
     async def scene() -> None:
-        async with centre() as desk, session(desk.port) as (own, listener):
+        async with a_centre() as desk, session(desk.port) as (own, listener):
             await listener.bound_once.wait()
             for part in submits(
                 "Сәбиіңіз құтты болсын! " * 4, source_addr="1414", destination_addr="77011234567", reference=1
@@ -139,7 +96,7 @@ def test_lines_wait_for_a_bind() -> None:
     """A script may begin before the daemon does, and ends when its lines are answered."""
 
     async def scene() -> None:
-        async with centre() as desk:
+        async with a_centre() as desk:
             await desk.type("77011234567 R 1 1 2")
             ending = asyncio.create_task(desk.end())
             async with session(desk.port) as (_, listener):
@@ -153,7 +110,7 @@ def test_a_wrong_password_is_refused() -> None:
     """With --system-id and --password only that one may bind."""
 
     async def scene() -> None:
-        async with centre("--system-id", "smsflow", "--password", "right") as desk:
+        async with a_centre("--system-id", "smsflow", "--password", "right") as desk:
             async with session(desk.port, password="wrong") as (_, listener):
                 assert await listener.refusals.get() == 0x0E
             async with session(desk.port, password="right") as (_, listener):
@@ -166,7 +123,7 @@ def test_drop_cuts_the_connection() -> None:
     """What a failing network does can be tried."""
 
     async def scene() -> None:
-        async with centre() as desk, session(desk.port) as (_, listener):
+        async with a_centre() as desk, session(desk.port) as (_, listener):
             await listener.bound_once.wait()
             await desk.type("/drop")
             await listener.losses.get()
@@ -179,7 +136,7 @@ def test_sigterm_unbinds_and_ends_with_0() -> None:
     """Also with --listen-only, when standard input has ended long ago."""
 
     async def scene() -> None:
-        async with centre("--listen-only") as desk, session(desk.port) as (_, listener):
+        async with a_centre("--listen-only") as desk, session(desk.port) as (_, listener):
             desk.process.stdin.close()
             await listener.bound_once.wait()
             desk.process.send_signal(signal.SIGTERM)
@@ -192,7 +149,7 @@ def test_a_port_in_use_is_one_sentence() -> None:
     """It says what to do next; exit code 1."""
 
     async def scene() -> None:
-        async with centre() as desk:
+        async with a_centre() as desk:
             done = await asyncio.to_thread(smsflow, "smsc", "--port", desk.port)
             assert done.returncode == 1
             assert "Address already in use" in done.stderr
@@ -217,7 +174,7 @@ def test_a_line_is_shown_once_before_what_answers_it() -> None:
     """Whoever reads a pipe sees cause and effect in their order."""
 
     async def scene() -> None:
-        async with centre() as desk, session(desk.port) as (own, listener):
+        async with a_centre() as desk, session(desk.port) as (own, listener):
             await listener.bound_once.wait()
             answer = listener.delivered
 
@@ -240,7 +197,7 @@ def test_what_is_no_text_of_hers_is_refused() -> None:
     """A command, a bare word that looks like one, half a number: nothing goes out as the last mother's text."""
 
     async def scene() -> None:
-        async with centre() as desk, session(desk.port) as (_, listener):
+        async with a_centre() as desk, session(desk.port) as (_, listener):
             await listener.bound_once.wait()
             await desk.type("77011234567 R 1 1 2", ":help", "help", "701 hi", "+7 701 123 45 67 hi", "112 Ким Анна")
             assert await listener.replies.get() == ("77011234567", "R 1 1 2")

@@ -13,10 +13,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
+import httpx2
 import pytest
-from commands import environment
+from commands import a_centre, environment
 from peers.stack import write_config
 
 from smsflow.smpp.smsc import MessageCentre, Text
@@ -139,7 +140,15 @@ dlr-storage = internal
 {links}
 group = smsbox
 bearerbox-host = 127.0.0.1
+sendsms-port = {http}
 log-level = 0
+
+group = sendsms-user
+username = desk
+password = secret
+user-allow-ip = 127.0.0.1
+max-messages = 5
+concatenation = true
 
 group = sms-service
 keyword = default
@@ -154,20 +163,32 @@ TRANSCEIVER = ("port = {port}\ntransceiver-mode = true",)
 PAIR = ("port = {port}", "receive-port = {port}")
 
 
+def write_kannel(folder: Path, port: int, box: int, modes: tuple[str, ...], http: int = 0) -> Path:
+    """Its configuration: bound to `port`, with the smsbox on `box`, which takes texts by HTTP on `http`."""
+    config = folder / "kannel.conf"
+    links = "".join(LINK.format(mode=mode.format(port=port)) for mode in modes)
+    config.write_text(KANNEL.format(admin=a_free_port(), box=box, links=links, http=http or a_free_port()))
+    return config
+
+
+def find_smsbox() -> str:
+    """It comes with bearerbox."""
+    smsbox = shutil.which("smsbox", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    assert smsbox
+    return smsbox
+
+
 @pytest.mark.parametrize("modes", [TRANSCEIVER, PAIR], ids=["transceiver", "receiver_and_transmitter"])
 def test_bearerbox_binds_to_our_message_centre(tmp_path: Path, bearerbox: str, modes: tuple[str, ...]) -> None:
     """It gets what a phone writes, and what it answers comes, long texts joined; so do its enquire_links."""
-    smsbox = shutil.which("smsbox", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    assert smsbox
+    smsbox = find_smsbox()
 
     async def play() -> None:
         texts: asyncio.Queue[Text] = asyncio.Queue()
         centre = MessageCentre(texts.put_nowait, credentials={"kannel": "secret"}, enquire_link_s=0.5)
         port = await centre.start("127.0.0.1", 0)
         box = a_free_port()
-        config = tmp_path / "kannel.conf"
-        links = "".join(LINK.format(mode=mode.format(port=port)) for mode in modes)
-        config.write_text(KANNEL.format(admin=a_free_port(), box=box, links=links))
+        config = write_kannel(tmp_path, port, box, modes)
         async with (
             asyncio.timeout(TIMEOUT_S),
             a_process(tmp_path / "bearerbox.log", bearerbox, config),
@@ -187,5 +208,70 @@ def test_bearerbox_binds_to_our_message_centre(tmp_path: Path, bearerbox: str, m
             assert await centre.send("77011234567", "still there") == 0
             assert (await texts.get()).text == "you wrote still+there"
             await centre.stop()
+
+    asyncio.run(play())
+
+
+@asynccontextmanager
+async def reports() -> AsyncIterator[tuple[int, asyncio.Queue[str]]]:
+    """An HTTP server for delivery reports: its port, and what is asked of it."""
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.put_nowait(head.split(b" ")[1].decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], asked
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("modes", [TRANSCEIVER, PAIR], ids=["transceiver", "receiver_and_transmitter"])
+def test_bearerbox_lives_with_the_command_smsc(tmp_path: Path, bearerbox: str, modes: tuple[str, ...]) -> None:
+    """`smsflow smsc` as an operator's colleague starts it: bind, a text each way, its receipt, unbind."""
+    smsbox, log = find_smsbox(), tmp_path / "bearerbox.log"
+
+    async def send(http: int, text: str, report: str) -> None:
+        query = urlencode(
+            {"username": "desk", "password": "secret", "from": "1414", "to": "77011234567", "text": text,
+             "dlr-mask": 1 | 2, "dlr-url": report}
+        )  # fmt: skip
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"http://127.0.0.1:{http}/cgi-bin/sendsms?{query}")
+        assert answer.status_code == 202, answer.text
+
+    async def play() -> None:
+        box, http = a_free_port(), a_free_port()
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            a_centre("--system-id", "kannel", "--password", "secret") as desk,
+            reports() as (port, asked),
+        ):
+            config = write_kannel(tmp_path, desk.port, box, modes, http)
+            async with (
+                a_process(log, bearerbox, config) as kannel,
+                until_listening(box),
+                a_process(tmp_path / "smsbox.log", smsbox, config),
+                until_listening(http),
+            ):
+                await desk.line(lambda line: line == "· bound\n")
+                shown = "refused"
+                while "→" not in shown:  # until smsbox is there, too
+                    await desk.type("77011234567 R 1 1 2")
+                    shown = await desk.line(lambda line: "→" in line or "answered with" in line)
+                assert shown == "→ 77011234567  you wrote R+1+1+2 (1 segment)"
+                await send(http, "hello", f"http://127.0.0.1:{port}/report?what=%d&whom=%p")
+                assert await desk.line(lambda line: line.startswith("→")) == "→ 77011234567  hello (1 segment)"
+                assert await asked.get() == "/report?what=1&whom=77011234567"  # 1: delivered to the phone
+                kannel.send_signal(signal.SIGTERM)
+                await kannel.wait()
+            assert log.read_text(errors="replace").count("type_name: unbind_resp") == len(modes)
+            assert await desk.end() == 0
 
     asyncio.run(play())
