@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from smsflow.core.conversation import Asked, Conversation, Status
+from smsflow.core.conversation import Asked, Conversation, Status, changed
 from smsflow.core.dialog import MORE, Ask, Dialog, Rung
 from smsflow.core.effects import Flag, Outcome, Step
 from smsflow.core.events import Answered, NotUnderstood
@@ -52,7 +52,7 @@ def _answered_before(dialog: Dialog, conversation: Conversation, event: Answered
     if place < conversation.sealed:
         return _sealed(dialog, conversation, event.at)
     move = answering(dialog, conversation, event.at)
-    move.now = replace(conversation, state=event.state, trail=conversation.trail[:place], page=0)
+    move.now = changed(conversation, state=event.state, trail=conversation.trail[:place], page=0)
     return _keep(move, _take(move, event, Outcome.AMENDED), conversation.trail[place + 1 :])
 
 
@@ -80,7 +80,7 @@ def _take(move: Move, event: Answered, outcome: Outcome) -> Step:
     if ask.options is not None and event.value not in {option.code for option in options}:
         return _turn_page(move, ask, event.value, outcome)
     answered = Asked(ask.name, address_of(move.dialog, move.now, ask), event.value)
-    move.now = replace(
+    move.now = changed(
         move.now,
         answers={**move.now.answers, ask.save: event.value},
         trail=(*move.now.trail, answered),
@@ -88,10 +88,10 @@ def _take(move: Move, event: Answered, outcome: Outcome) -> Step:
     )
     if ask.sets_language:
         language = next(option.id for option in options if option.code == event.value)
-        move.now = replace(move.now, language=language, facts={**move.now.facts, "language": language})
+        move.now = changed(move.now, language=language, facts={**move.now.facts, "language": language})
     taken = move.go(ANSWERED, event.value, outcome)
     if answered not in taken.conversation.trail:  # it led back
-        taken = replace(taken, conversation=replace(taken.conversation, back=answered))
+        taken = replace(taken, conversation=changed(taken.conversation, back=answered))
     if not event.also:
         return taken
     # the account that followed in the same reply answers the question just entered, which need not go out
@@ -111,7 +111,7 @@ def _turn_page(move: Move, ask: Ask, value: str, outcome: Outcome) -> Step:
         move.ask(ask, page=page)
         return move.done(outcome)
     left = Asked(ask.name, address_of(move.dialog, move.now, ask), value)
-    move.now = replace(move.now, trail=(*move.now.trail, left))
+    move.now = changed(move.now, trail=(*move.now.trail, left))
     return move.go(LEFT_LIST, outcome=outcome)
 
 
@@ -124,7 +124,7 @@ def _repeated(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
     move = answering(dialog, conversation, at)
     ask, asked_at = question_of(dialog, conversation), conversation.asked_at
     if ask and asked_at and at - asked_at > _SOON and conversation.misread < len(dialog.ladder):
-        move.now = replace(conversation, misread=conversation.misread + 1)
+        move.now = changed(conversation, misread=conversation.misread + 1)
         move.send(render(dialog, conversation, ask.text, at), only_in_wait=True)
     return move.done(Outcome.REPEATED)
 
@@ -133,7 +133,7 @@ def _sealed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
     """A correction of what was sent already: she is told, as often as the ladder has rungs."""
     move = answering(dialog, conversation, at)
     if conversation.misread < len(dialog.ladder):
-        move.now = replace(conversation, misread=conversation.misread + 1)
+        move.now = changed(conversation, misread=conversation.misread + 1)
         move.say("sealed")
     return move.done(Outcome.LATE)
 
@@ -145,7 +145,7 @@ def not_understood(dialog: Dialog, conversation: Conversation, event: NotUnderst
     if conversation.status is not Status.OPEN or conversation.misread >= len(dialog.ladder):
         return move.done(Outcome.NOT_UNDERSTOOD)
     rung = dialog.ladder[conversation.misread]
-    move.now = replace(conversation, misread=conversation.misread + 1)
+    move.now = changed(conversation, misread=conversation.misread + 1)
     if rung is Rung.DESK:
         move.say("desk")
         move.effects.append(Flag("not_understood"))

@@ -6,11 +6,13 @@ Immutable; `core.step` makes the next one. The store keeps it as it is, so every
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import datetime
 from enum import Enum
+from operator import attrgetter
+from typing import Any
 
-__all__ = ["Asked", "Conversation", "Due", "DueKind", "Status"]
+__all__ = ["Asked", "Conversation", "Due", "DueKind", "Status", "changed"]
 
 
 class Status(Enum):
@@ -84,3 +86,27 @@ class Conversation:
     def known(self, name: str) -> str:
         """The answer or fact called `name`, "" when there is none."""
         return self.answers.get(name) or self.facts.get(name, "")
+
+
+class _Draft(Conversation):
+    """A conversation that can still be written to."""
+
+    __slots__ = ()
+    __setattr__ = object.__setattr__
+
+
+_NAMES = tuple(each.name for each in fields(Conversation))
+_values_of = attrgetter(*_NAMES)
+_Draft.__init__ = make_dataclass("_Thawed", _NAMES).__init__  # type: ignore[misc, method-assign]  # a frozen one is slow
+
+
+def changed(conversation: Conversation, **changes: Any) -> Conversation:  # noqa: ANN401 - fields of a conversation
+    """Return `conversation` with `changes`: `dataclasses.replace` for the fields of which every reply changes many.
+
+    Raises: AttributeError for what is no field.
+    """
+    draft = _Draft(*_values_of(conversation))
+    for name, value in changes.items():
+        setattr(draft, name, value)
+    draft.__class__ = Conversation  # type: ignore[assignment]  # written to no more
+    return draft

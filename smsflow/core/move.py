@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status
+from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status, changed
 from smsflow.core.dialog import Ask, Dialog, End, Wait
 from smsflow.core.effects import Apply, Begin, Effect, Outcome, Send, Step, Urgency
 from smsflow.core.machine import LEFT_LIST, destination
@@ -49,14 +48,14 @@ class Move:
                 self.say(wait.say)
                 if wait.send:
                     self.effects.append(Apply(wait.send, _content(self.dialog, self.now, wait)))
-                    self.now = replace(self.now, sealed=len(self.now.trail))
+                    self.now = changed(self.now, sealed=len(self.now.trail))
                 due = Due(DueKind.LATE, wait.late.after(self.at)) if wait.late else None
-                self.now = replace(self.now, due=due)
+                self.now = changed(self.now, due=due)
             case End() as end:
                 self._stand_at(name)
                 self.say(end.say)
                 self.begin(end.begin)
-                self.now = replace(self.now, status=Status.CLOSED, result=end.result, due=None)
+                self.now = changed(self.now, status=Status.CLOSED, result=end.result, due=None)
         return self.done(outcome)
 
     def ask(self, ask: Ask, *, page: int = 0) -> None:
@@ -75,7 +74,7 @@ class Move:
     def _stand_at(self, name: str, *, page: int = 0, **also: Any) -> None:  # noqa: ANN401 - fields of a conversation
         """Stand at state `name`. A question that is asked again takes back what was answered since."""
         trail = self._trail_to(name)
-        self.now = replace(  # once: a conversation has many fields
+        self.now = changed(  # once: a conversation has many fields
             self.now,
             state=name,
             trail=trail,
@@ -96,7 +95,7 @@ class Move:
     def _has_options(self, ask: Ask) -> bool:
         """Whether the list of `ask` holds anything for her when she comes to it."""
         trail = self._trail_to(ask.name)
-        there = self.now if trail is self.now.trail else replace(self.now, trail=trail)
+        there = self.now if trail is self.now.trail else changed(self.now, trail=trail)
         return bool(options_of(self.dialog, there, ask))
 
     def send(self, text: str, *, only_in_wait: bool = False) -> None:

@@ -553,7 +553,7 @@ def _addressed(reading: Reading, question: Question) -> tuple[str, ...]:
     """
     if not reading.has_r and not (reading.genuine and (reading.spaced or _only_singles(reading))):
         return ()
-    return tuple(address for address in question.addresses if address and reading.digits.startswith(address))
+    return tuple([address for address in question.addresses if address and reading.digits.startswith(address)])
 
 
 def _only_singles(reading: Reading) -> bool:
@@ -587,7 +587,7 @@ class _Match:
 
 
 def _digit_matches(reading: Reading, question: Question, *, bare: bool) -> tuple[list[_Match], Misread | None]:
-    """Return every way to read the digits as an answer, and the best reason if there is none."""
+    """Return every way to read the digits as an answer; the best reason where there is none."""
     how = () if reading.has_r else ("no_r",)
     matches = []
     misread: Misread | None = None
@@ -601,7 +601,7 @@ def _digit_matches(reading: Reading, question: Question, *, bare: bool) -> tuple
     alone = bare and not reading.has_r and reading.genuine and reading.spaced and bool(reading.digits)
     if alone and not _fits(reading.digits, question):
         matches.append(_Match("", reading.digits, ("bare",)))
-    return matches, misread or _why_not_addressed(reading, question)
+    return matches, None if matches else misread or _why_not_addressed(reading, question)
 
 
 def _answer_digits(reading: Reading, question: Question, *, bare: bool) -> Answer | Misread:
