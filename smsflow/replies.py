@@ -153,11 +153,14 @@ class Replies:
         """Every conversation of the phone ends, and stays ended; one text confirms it."""
         handled = Handled(Outcome.STOPPED.value)
         going = [conversation for _, conversation in held if conversation.status is not Status.CLOSED]
+        stopped = self._store.people.is_stopped(inbound.msisdn)
+        if going or not stopped:  # a second STOP must not drop the answer to the first
+            self._store.outbox.drop_phone(inbound.msisdn, inbound.at)
         for conversation in going:
             told = handled.case is not None
             moved = self._reply(conversation, Stopped(inbound.at, told, inbound.text))
             handled = handled if told else moved
-        if not going and not self._store.people.is_stopped(inbound.msisdn):
+        if not going and not stopped:
             self._explain(inbound, held, "stopped")
         owner = self._store.people.find_iin(inbound.msisdn)
         mothers = {conversation.facts.get("mother_iin") for conversation in going} | {owner}

@@ -807,6 +807,21 @@ def test_stop_drops_a_notice_that_waits_for_the_morning(quiet_world: World) -> N
     assert world.sent() == []
 
 
+def test_stop_drops_what_a_closed_case_had_still_to_say(quiet_world: World) -> None:
+    """The last word of a case, held until the morning, is not said to a mother who has said STOP since."""
+    world = quiet_world
+    case = to_application(world)
+    world.now = NOON.replace(hour=22)
+    world.body(case, "refused", reason="r")
+    assert world.case(case).status is Status.CLOSED
+    world.reply("STOP")
+    world.reply("STOP")
+
+    assert world.sent() == ["stopped"]
+    world.wait(24 * HOUR)
+    assert world.sent() == []
+
+
 def test_new_owner_of_a_number_has_not_said_stop(world: World) -> None:
     """STOP belongs to the one who said it."""
     with world.store.transaction():

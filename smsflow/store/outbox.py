@@ -404,9 +404,15 @@ class Outbox:
 
     def drop(self, case: int, at: datetime) -> None:
         """What has not gone out for a case must not go out; what is on its way must not be tried again."""
-        self._execute("UPDATE outbox SET wait=? WHERE conversation=? AND status='sending'", (_NEVER, case))
+        self._drop("conversation", case, at)
+
+    def drop_phone(self, msisdn: str, at: datetime) -> None:
+        """As `drop`, for everything that a phone has not been sent: of open cases, of closed ones, of none."""
+        self._drop("msisdn", msisdn, at)
+
+    def _drop(self, column: str, value: int | str, at: datetime) -> None:
+        self._execute(f"UPDATE outbox SET wait=? WHERE {column}=? AND status='sending'", (_NEVER, value))  # noqa: S608 - ours
         self._execute(
-            "UPDATE outbox SET status='dropped', changed_at=?"
-            " WHERE conversation=? AND status IN ('queued', 'held')",
-            (utc(at), case),
+            f"UPDATE outbox SET status='dropped', changed_at=? WHERE {column}=? AND status IN ('queued', 'held')",  # noqa: S608 - ours
+            (utc(at), value),
         )
