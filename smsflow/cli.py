@@ -65,7 +65,7 @@ def run(config: Path, log_level: str) -> None:
     except DialogError as error:
         _fail(2, *findings_in(error, folder))
     except StoreError as error:
-        _fail(1, _sentence(error))
+        _fail(2, _sentence(error))
 
 
 @main.command()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
@@ -90,12 +91,28 @@ API_FAILED = "api.failed"
 _REVISION = 15  # characters, enough to tell revisions apart
 
 
+class _Lasting:
+    """A stream that may be full or gone: the line is lost, and what was going on goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, words: str) -> None:
+        with suppress(OSError):
+            self._stream.write(words)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
     """Set up logging for the process: our events, and what libraries say from WARNING on, as lines of one form.
 
     Tracebacks never show local variables: they hold IINs and accounts.
     """
     watched = stream.isatty()
+    lasting = cast("TextIO", _Lasting(stream))
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False))
         if watched
@@ -109,10 +126,10 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *marked, *shown],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(lasting),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(lasting)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_strip, structlog.stdlib.add_logger_name, *marked],

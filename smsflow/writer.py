@@ -78,6 +78,8 @@ class Writer:
         """Run and commit what is waiting, then tell everybody."""
         self._scheduled = False
         jobs, self._jobs = self._jobs, []
+        if self.failing is not None:  # what happens to write nothing proves nothing
+            jobs.insert(0, (self._store.touch, lambda *_: None))
         outcomes: list[tuple[Done, Any, Exception | None]]
         claimed: Any
         try:

@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -22,8 +22,10 @@ class SmallDisk:
         if not self.mounted:
             _limit(pid, but)
             return
-        space = os.statvfs(self.folder)
-        (self.folder / "filler").write_bytes(bytes(max(space.f_bavail * space.f_frsize - but, 0)))
+        with (self.folder / "filler").open("wb", buffering=0) as filler:
+            while (space := os.statvfs(self.folder)).f_bavail * space.f_frsize > but:
+                with suppress(OSError):  # somebody else was quicker
+                    filler.write(bytes(min(space.f_bavail * space.f_frsize - but, 1 << 20)))
 
     def free(self, pid: int = 0) -> None:
         if not self.mounted:

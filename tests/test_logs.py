@@ -55,6 +55,21 @@ def test_what_libraries_say_comes_in_the_same_form(stream):
     assert PHONE not in line
 
 
+def test_log_on_a_full_disk_stops_nothing():
+    """A line is lost; the reply that it is about is not."""
+    handlers = logging.root.handlers[:]
+    full = open("/dev/full", "w", buffering=1, encoding="utf-8")  # noqa: PTH123, SIM115 - closed below, and it fails
+    try:
+        logs.configure(full, level="info")
+        structlog.get_logger().info(logs.DAEMON_STARTED)
+        logging.getLogger("uvicorn.error").error("no room")
+    finally:
+        structlog.reset_defaults()
+        logging.root.handlers[:] = handlers
+        with pytest.raises(OSError, match="No space left"):
+            full.close()
+
+
 def test_flag_is_told_once_wherever_it_is_raised(tmp_path):
     """Outside a step too; not when it was there, and not when it was rolled back."""
     told: list[tuple[int | None, str]] = []

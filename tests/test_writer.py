@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import small_disk
 from world import NOON, World, a_world
 
 from smsflow.core.errors import StoreError
@@ -98,6 +99,26 @@ def test_commit_that_fails_fails_everybody_and_is_remembered(tmp_path: Path) -> 
         asyncio.run(play())
 
         assert world.flags() == ["later"]
+
+
+def test_transaction_that_writes_nothing_does_not_make_a_full_disk_well(tmp_path: Path) -> None:
+    """Health must not say that all is well because nothing was due; when there is room again, it must."""
+    with small_disk(tmp_path / "disk", 8) as disk, a_world(disk.folder) as world:
+
+        async def play() -> None:
+            writer = writer_of(world)
+            disk.fill()
+            for job in (flag(world, "lost"), lambda: None, lambda: None):
+                with pytest.raises(StoreError, match=r"the disk .*full"):
+                    await writer.run(job)
+                assert "full" in str(writer.failing)
+            disk.free()
+            await writer.run(lambda: None)
+            assert writer.failing is None
+
+        asyncio.run(play())
+
+        assert world.flags() == []
 
 
 def pages(world: World) -> int:

@@ -47,6 +47,9 @@ _MOVE_ON = (
 _MOVE = _MOVE_ON.replace(" SET ", " SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, language=?, ", 1)
 
 
+_TOUCH = "PRAGMA user_version = 0"  # writes a page whether it changes or not; nothing reads it
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """An application that is to be sent to a body; `attempts` counts the tries so far."""
@@ -71,6 +74,7 @@ def open_store(path: Path, zone: tzinfo) -> Store:
         try:
             connection = stack.enter_context(closing(_connect(path)))
             copy = migrate(connection, path)
+            connection.execute(_TOUCH)  # a file that can only be read says so now, not at the first reply
         except sqlite3.Error as error:
             raise StoreError(f"cannot use {path}: {explain(error)}") from error
         stack.pop_all()
@@ -142,6 +146,10 @@ class Store:
             raise StoreError(f"the store did not take it: {explain(error)}") from error
         for tell in self._then:
             tell()
+
+    def touch(self) -> None:
+        """Write one page, and change nothing: to learn whether the disk takes it."""
+        self._execute(_TOUCH)
 
     def after_commit(self, tell: Callable[[], object]) -> None:
         """Call `tell` when what is being written is on the disk; never, when it is rolled back."""
