@@ -19,12 +19,12 @@ from smsflow.core.document import read_document
 from smsflow.core.errors import ConfigError, DialogError, Finding, SmsflowError
 from smsflow.core.reader import read_dialogs
 from smsflow.library import load_files, shipped_dialogs
-from smsflow.terminal import say, shown_path
+from smsflow.terminal import make_console, say, shown_path
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SURROUNDING_CODES", "Chosen", "NoSuchDialog", "choose_dialogs", "run_check"]
+__all__ = ["SURROUNDING_CODES", "Chosen", "NoSuchDialog", "choose_dialog", "run_check"]
 
 
 SURROUNDING_CODES = {
@@ -51,11 +51,15 @@ class NoSuchDialog(SmsflowError):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The dialogs of `folder`; `names` of those that are meant, all of them when nothing was said."""
+    """The dialogs of `folder`; `names` of those that are meant, all of them when nothing was said.
+
+    `unknown` are the complaints about what was said and is not there.
+    """
 
     folder: Path
     dialogs: tuple[Dialog, ...]
     names: tuple[str, ...]
+    unknown: tuple[NoSuchDialog, ...]
 
     @property
     def meant(self) -> tuple[Dialog, ...]:
@@ -63,11 +67,22 @@ class Chosen:
         return tuple(dialog for dialog in self.dialogs if dialog.name in self.names)
 
 
-def choose_dialogs(wanted: tuple[str, ...], folder: Path | None) -> Iterator[Chosen]:
-    """The dialogs that `wanted` means: names in `folder` (the shipped one when None), files, or folders.
+def choose_dialog(wanted: str) -> Chosen:
+    """The one dialog, or folder of dialogs, that `wanted` means: a shipped dialog's name, a file, or a folder.
 
-    One `Chosen` for each folder. Raises: DialogError with every finding of a folder, its files named from here;
-    NoSuchDialog.
+    Raises: DialogError with every finding of the folder, its files named from here; NoSuchDialog.
+    """
+    ((place, names),) = _find_folders((wanted,), None).items()
+    chosen = _choose(place, names)
+    if chosen.unknown:
+        raise chosen.unknown[0]
+    return chosen
+
+
+def _find_folders(wanted: tuple[str, ...], folder: Path | None) -> dict[Path, list[str]]:
+    """The folders of what is `wanted`, and what is wanted of each by name or file; empty for all of it.
+
+    A name is looked for in `folder`, or in the shipped one when that is None.
     """
     named: dict[Path, list[str]] = {}
     for each in wanted:
@@ -78,18 +93,17 @@ def choose_dialogs(wanted: tuple[str, ...], folder: Path | None) -> Iterator[Cho
             named.setdefault(path.parent, []).append(path.name)
         else:
             named.setdefault(folder or shipped_dialogs(), []).append(each)
-    for place, names in (named or {folder or shipped_dialogs(): []}).items():
-        yield _choose(place, names)
+    return named or {folder or shipped_dialogs(): []}
 
 
 def _choose(folder: Path, wanted: list[str]) -> Chosen:
     dialogs = _read_folder(folder)
     names = {dialog.name: dialog.name for dialog in dialogs}
     names |= {next(iter(dialog.sources)): dialog.name for dialog in dialogs}  # also by the file
-    for each in wanted:
-        if each not in names:
-            raise NoSuchDialog(each, folder, tuple(dialog.name for dialog in dialogs))
-    return Chosen(folder, dialogs, tuple(names[each] for each in wanted) or tuple(names.values()))
+    meant = tuple(names[each] for each in wanted if each in names) if wanted else tuple(names.values())
+    unknown = (each for each in wanted if each not in names)
+    there = tuple(dialog.name for dialog in dialogs)
+    return Chosen(folder, dialogs, meant, tuple(NoSuchDialog(each, folder, there) for each in unknown))
 
 
 def _read_folder(folder: Path) -> tuple[Dialog, ...]:
@@ -107,23 +121,33 @@ def _from_here(folder: Path, finding: Finding) -> Finding:
 
 
 def run_check(console: Console, wanted: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
-    """Check the configuration (when given) and the dialogs, print everything, and return the exit code."""
+    """Check the configuration (when given) and the dialogs, print everything, and return the exit code.
+
+    What one folder lacks hides nothing of another. Who named a dialog that is not there is told on standard error.
+    """
     folder, refused, gateways = _read_config(config) if config else (None, [], None)
     read = [shown_path(config)] if config else []
     flaws: list[Flaw] = []
-    try:
-        for chosen in choose_dialogs(wanted, folder) if wanted or folder or not config else ():
+    unknown: list[NoSuchDialog] = []
+    places = _find_folders(wanted, folder) if wanted or folder or not config else {}
+    for place, names in places.items():
+        try:
+            chosen = _choose(place, names)
+        except DialogError as error:
+            refused += error.findings
+        else:
+            unknown += chosen.unknown
             read += [dialog.name for dialog in chosen.meant]
             flaws += _check(chosen)
             if config and gateways is not None and chosen.folder == folder:
                 flaws += _check_gateways(chosen, config, gateways)
-    except DialogError as error:
-        refused += error.findings
     if as_json:
         say(console, json.dumps(_as_json(refused, flaws), ensure_ascii=False, indent=2))
-    else:
+    elif refused or read:
         _report(console, refused, flaws, read)
-    return 2 if refused or any(flaw.severity is Severity.ERROR for flaw in flaws) else 0
+    for missing in unknown:
+        say(make_console(stderr=True), str(missing))
+    return 2 if refused or unknown or any(flaw.severity is Severity.ERROR for flaw in flaws) else 0
 
 
 def _read_config(config: Path) -> tuple[Path | None, list[Finding], tuple[str, ...] | None]:

@@ -110,14 +110,10 @@ def check(dialogs: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     those that come with smsflow. Exit code 2: something is an error, and `smsflow run` would refuse to
     start. 0: it would start; warnings are for an editor to look at.
     """
-    from smsflow.checking import NoSuchDialog, run_check
+    from smsflow.checking import run_check
     from smsflow.terminal import make_console
 
-    try:
-        code = run_check(make_console(), dialogs, config, as_json=as_json)
-    except NoSuchDialog as error:
-        _fail(2, str(error))
-    sys.exit(code)
+    sys.exit(run_check(make_console(), dialogs, config, as_json=as_json))
 
 
 @main.command()

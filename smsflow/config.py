@@ -31,6 +31,7 @@ from smsflow.core.document import Path as Trail
 from smsflow.core.durations import parse_duration
 from smsflow.core.errors import ConfigError, Finding
 from smsflow.core.hours import QuietHours
+from smsflow.core.syntax import explain_unreadable
 from smsflow.smpp.statuses import Rule, Verdict, find_status
 from smsflow.store.outbox import OnDoubt
 from smsflow.tls import TlsFiles, make_context
@@ -131,7 +132,8 @@ def load_config(path: Path, environ: Mapping[str, str], *, need_secrets: bool = 
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError((Finding(str(path), 1, 1, "", f"cannot be read: {_reason(error)}"),)) from error
+        place, problem = explain_unreadable(error)
+        raise ConfigError((Finding(str(path), *place, "", problem),)) from error
     document = read_document(text, str(path))
     if not document.is_readable:
         raise ConfigError(document.findings)

@@ -9,6 +9,7 @@ from smsflow.core.check import Severity, check_dialogs
 from smsflow.core.dialog import Dialog
 from smsflow.core.errors import DialogError, Finding
 from smsflow.core.reader import read_dialog, read_dialogs
+from smsflow.core.syntax import explain_unreadable
 
 __all__ = ["Library", "load_files", "shipped_dialogs"]
 
@@ -28,7 +29,8 @@ def load_files(folder: Path) -> dict[str, str]:
         try:
             files[name] = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            findings.append(Finding(name, 1, 1, "", f"cannot be read: {error}"))
+            place, problem = explain_unreadable(error)
+            findings.append(Finding(name, *place, "", problem))
     if findings:
         raise DialogError(tuple(findings))
     return files

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from smsflow.core.document import Document, read_document
 from smsflow.core.errors import ConfigError, Finding
+from smsflow.core.syntax import explain_unreadable
 from smsflow.smpp.faults import Rule, make_rule
 
 __all__ = ["read_fault", "read_scenario"]
@@ -33,8 +34,8 @@ def read_scenario(file: Path) -> tuple[Rule, ...]:
     try:
         document = read_document(file.read_text(encoding="utf-8"), str(file))
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError((Finding(str(file), 1, 1, "", f"cannot be read: {reason}"),)) from error
+        place, problem = explain_unreadable(error)
+        raise ConfigError((Finding(str(file), *place, "", problem),)) from error
     findings = list(document.findings)
     rules = _read_rules(document, findings)
     if findings:

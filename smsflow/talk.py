@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from smsflow.births import Births
-from smsflow.checking import Chosen, choose_dialogs
+from smsflow.checking import Chosen, choose_dialog
 from smsflow.clock import Clock
 from smsflow.core.conversation import Conversation, DueKind, Status
 from smsflow.core.dialog import Dialog, Wait
@@ -75,7 +75,7 @@ def run_talk(console: Console, wanted: str) -> int:
 
     1 when a scripted command could not be carried out. Raises: NoSuchDialog, DialogError.
     """
-    (chosen,) = choose_dialogs((wanted,), None)
+    chosen = choose_dialog(wanted)
     dialog = chosen.meant[0]
     with TemporaryDirectory(prefix="smsflow-talk-") as folder:
         store = open_store(Path(folder) / "talk.db", _ZONE)

@@ -251,6 +251,27 @@ def test_check_warns_when_no_dialog_is_begun_by_a_birth(dialogs) -> None:
     assert "no_start" not in smsflow("check", dialogs / "birth-allowance.yaml").stdout
 
 
+def test_check_of_several_folders_tells_everything(tmp_path, dialogs) -> None:
+    """What cannot be read in one hides nothing of the others, nor does a name that is not there."""
+    edit(dialogs / "birth-allowance.yaml", UNREACHABLE)
+    broken, old = tmp_path / "broken", tmp_path / "old"
+    for folder in (broken, old):
+        folder.mkdir()
+    (broken / "a.yaml").write_text("dialog: [")
+    (old / "a.yaml").write_bytes("dialog: a\ntitle: имя {ru: Имя}\n".encode("cp1251"))
+
+    done = smsflow("check", broken, old, "birth-registraton", "birth-kindergarten", dialogs)
+
+    assert done.returncode == 2
+    assert "broken/a.yaml:" in done.stdout
+    assert re.search(
+        r"old/a\.yaml:2:8: not UTF-8 \(the octet 0xE8\); save the file as UTF-8$", done.stdout, re.MULTILINE
+    )
+    assert "birth-allowance.yaml:" in done.stdout
+    assert "No dialog birth-registraton" in done.stderr
+    assert smsflow("check", "birth-registraton", "birth-kindergarten").stdout.endswith("birth-kindergarten.\n")
+
+
 def test_check_as_json(dialogs) -> None:
     """Every finding as an object with its place."""
     edit(dialogs / "birth-allowance.yaml", UNREACHABLE)

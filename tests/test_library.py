@@ -60,3 +60,18 @@ def test_a_birth_begins_nothing_when_no_dialog_says_so(tmp_path) -> None:
     starts = ("service: 1\n", "service: 1\nstarts: birth\n")
     library = Library.load(written(tmp_path, small_files(starts)), nothing_pinned)
     assert library.at_birth is library.any_dialog
+
+
+def test_files_that_are_no_text_are_told_all_at_once(tmp_path) -> None:
+    """Where, and what to do: an editor has saved them in a code page, or as UTF-16."""
+    folder = written(tmp_path, small_files())
+    (folder / "small.yaml").write_bytes('dialog: small\ntitle: {ru: "Имя'.encode() + b"\xff")
+    (folder / "texts.yaml").write_bytes("texts: {}".encode("utf-16"))
+
+    with pytest.raises(DialogError) as caught:
+        Library.load(folder, nothing_pinned)
+
+    assert [str(finding) for finding in caught.value.findings] == [
+        "small.yaml:2:17: not UTF-8 (the octet 0xFF); save the file as UTF-8",
+        "texts.yaml:1:1: not UTF-8 (the octet 0xFF); save the file as UTF-8",
+    ]

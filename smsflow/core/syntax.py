@@ -1,4 +1,4 @@
-"""What is wrong with a text that is not YAML, in an editor's words: where, and what to write instead."""
+"""What is wrong with a file that is no text or not YAML, in an editor's words: where, and what to do instead."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-__all__ = ["explain_syntax"]
+__all__ = ["explain_syntax", "explain_unreadable"]
 
 _ENDED = "the text ended before this; put the whole text in quotes (and only at its two ends)"
 _SENTENCES = (
@@ -20,6 +20,16 @@ _SENTENCES = (
     ("expected node content", "expected a value here; put a text with brackets in quotes"),
 )
 """(a part of what libyaml says, what an editor needs to know)."""
+
+
+def explain_unreadable(error: OSError | UnicodeDecodeError) -> tuple[tuple[int, int], str]:
+    """The place at which a file cannot be read as UTF-8 (line, column; 1-based), and what to do about it."""
+    if isinstance(error, OSError):
+        return (1, 1), f"cannot be read: {error.strerror or error}"
+    before = error.object[: error.start]
+    begin = before.rfind(b"\n") + 1
+    place = before.count(b"\n") + 1, len(before[begin:].decode()) + 1
+    return place, f"not UTF-8 (the octet 0x{error.object[error.start]:02X}); save the file as UTF-8"
 
 
 def explain_syntax(text: str, error: yaml.MarkedYAMLError) -> tuple[tuple[int, int], str]:
