@@ -353,6 +353,31 @@ def test_a_connection_that_was_bound_for_a_while_makes_the_pauses_short_again():
     run(test)
 
 
+def test_a_text_that_came_makes_the_pauses_short_again():
+    """The connection was of use, however short it was."""
+    pauses: list[float] = []
+
+    async def test() -> None:
+        raw, listener = RawCentre(), Recorder()
+        session = Session(make_settings(await raw.start()), listener, backoff=recorded(pauses))
+        task = asyncio.create_task(session.run())
+        for count, octets in enumerate(("", MO, ""), 1):
+            await raw.accept_bound()
+            await listener.wait("bound", count)
+            raw.write(octets)
+            if octets:
+                await listener.wait("delivered")
+            raw._writer.transport.abort()
+            await listener.wait("lost", count)
+        await raw.accept_bound()
+        await session.stop(0)
+        await task
+        await raw.stop()
+        assert pauses == [0.01, 0.01, 0.02]
+
+    run(test)
+
+
 def test_a_centre_that_never_knows_our_bind_is_bound_to_ever_more_seldom():
     """Each bind is accepted, each text refused with ESME_RINVBNDSTS; what is taken makes the pauses short again."""
     pauses: list[float] = []
