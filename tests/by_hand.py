@@ -29,6 +29,7 @@ from peers.raw import (
     sm,
 )  # fmt: skip
 
+ESME_RBINDFAIL = 0x0D
 AGAIN_S = 0.2
 """After an answer that is not ESME_ROK, and for a body that could not say its word."""
 
@@ -40,6 +41,8 @@ class Reply:
     phone: str
     text: str
     tries: list[tuple[int, int | None]] = field(default_factory=list)
+    submitted_before: int = 0
+    """How many PDUs the daemon had submitted when it acknowledged this."""
 
     @property
     def acknowledged(self) -> bool:
@@ -48,11 +51,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class Submitted:
-    """One PDU that the daemon submitted; `text` once its last part has come."""
+    """One PDU that the daemon submitted; `text` once its last part has come, `reference` 0 where there is one."""
 
     connection: int
     phone: str
-    part: bytes
+    reference: int
     text: str | None
 
 
@@ -93,7 +96,9 @@ class Wire(asyncio.Protocol):
 
     def _take(self, pdu: Frame) -> None:
         self.frames += 1
-        if pdu.command in BINDS:
+        if pdu.command in BINDS and self._centre.refuses:
+            self.transport.write(frame(pdu.command | RESP, pdu.sequence, status=ESME_RBINDFAIL))
+        elif pdu.command in BINDS:
             self._answer(pdu, b"by hand\0")
             self._centre.bound(self)
         elif pdu.command == SUBMIT_SM:
@@ -131,10 +136,12 @@ class Centre:
         self._hear = hear
         self._think_s = think_s
         self._ids = itertools.count(1)
-        self._parts: dict[tuple[str, bytes], dict[int, str]] = {}
+        self._parts: dict[tuple[str, int], dict[int, str]] = {}
         self._waiting: list[Reply] = []
         self._something = asyncio.Event()
         self._server: asyncio.Server
+        self.refuses = False
+        """Whether no bind is accepted."""
         self.wire: Wire | None = None
         """The one that is bound."""
         self.wires: list[Wire] = []
@@ -201,12 +208,13 @@ class Centre:
         self.moved()
 
     def answered(self, reply: Reply, status: int) -> None:
+        reply.submitted_before = len(self.texts)
         if status:
             asyncio.get_running_loop().call_later(AGAIN_S, self._deliver, reply)
 
     def submitted(self, wire: Wire, pdu: Sm) -> None:
-        phone, (part, text) = pdu.destination[2], self._join(pdu)
-        self.texts.append(Submitted(wire.number, phone, part, text))
+        phone, (reference, text) = pdu.destination[2], self._join(pdu)
+        self.texts.append(Submitted(wire.number, phone, reference, text))
         accept = (wire.accept, pdu.sequence, next(self._ids))
         if self._think_s:
             asyncio.get_running_loop().call_later(self._rng.uniform(0, self._think_s), *accept)
@@ -215,8 +223,8 @@ class Centre:
         if text is not None:
             self._hear(phone, text)
 
-    def _join(self, pdu: Sm) -> tuple[bytes, str | None]:
-        """The name of the part, and the whole text when it was the last."""
+    def _join(self, pdu: Sm) -> tuple[int, str | None]:
+        """The reference of a long text, and the whole text when this was its last part."""
         header, octets = b"", pdu.text
         if pdu.esm_class & 0x40:
             size = octets[0] + 1
@@ -224,13 +232,14 @@ class Centre:
             assert header[:3] == b"\5\0\3", "an 8-bit reference"
         text = octets.decode("utf-16-be") if pdu.data_coding == 8 else octets.decode("ascii")
         if not header:
-            return octets, text
-        parts = self._parts.setdefault((pdu.destination[2], header[3:5]), {})
-        parts[header[5]] = text
-        if len(parts) < header[4]:
-            return header, None
-        del self._parts[pdu.destination[2], header[3:5]]
-        return header, "".join(parts[number] for number in sorted(parts))
+            return 0, text
+        reference, total, number = header[3:6]
+        parts = self._parts.setdefault((pdu.destination[2], reference), {})
+        parts[number] = text
+        if len(parts) < total:
+            return reference, None
+        del self._parts[pdu.destination[2], reference]
+        return reference, "".join(parts[each] for each in sorted(parts))
 
 
 class Bodies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -48,6 +49,12 @@ gateways:
 {gateways}
 """)
     return file
+
+
+def seams(*, commit_s: float = 0.0, probe_s: float = 10.0) -> tuple[str, ...]:
+    """The command of a daemon whose commits take longer, or whose store is tried more often."""
+    script = Path(__file__).with_name("seams.py")
+    return (sys.executable, str(script), str(commit_s), str(probe_s), "run", "--config")
 
 
 @dataclass
@@ -111,6 +118,11 @@ class Daemon:
             assert self.process is not None
             assert self.process.returncode is None, self.log.read_text()
             await asyncio.sleep(0.05)
+
+    def limit_files(self, octets: int) -> None:
+        """Let it write no file beyond so many octets (-1: as it likes), as a full disk does. Linux only."""
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (octets, hard))
 
     def rss_kib(self) -> int:
         """Resident memory now."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx2
 from by_hand import Bodies, Centre, Reply, insist
-from process import Daemon, a_free_port, write_config
+from process import KINDS, Daemon, a_free_port, write_config
 
 MOTHERS = 100  # at a time
 WINDOW = 16
@@ -28,7 +28,8 @@ THINK_S = 0.03
 CALM_S = 30  # everything must have come to its end so long after the last kill
 NEVER = 99
 BRIEF = 0.5  # of the mothers answer without the address where they may
-STOPPING = 0.15  # of the mothers say STOP to one of their questions
+STOPPING = 0.2  # of the mothers say STOP to one of their questions
+HASTY = 0.5  # of these, after they have answered it
 IBAN = "KZ86125KZT5004100100"
 NAMES = ("Ахметов Нұрлан Ерболұлы", "Иванов Иван Петрович", "Ким Анна")
 FROZEN_S = 3.0  # the centre gives up a link before a third of it is over
@@ -50,7 +51,7 @@ class Mother:
     """She answers each question with the first reply that it prints, two of them as she likes.
 
     One who is `brief` writes the bare digit where she may, and the whole form when she is asked for it again.
-    At the question number `stop_at` she says STOP.
+    At the question number `stop_at` she says STOP; one who is `hasty` answers it, and says STOP in the same breath.
     """
 
     phone: str
@@ -59,6 +60,7 @@ class Mother:
     income: int
     stop_at: int = NEVER
     brief: bool = False
+    hasty: bool = False
     heard: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
@@ -80,11 +82,10 @@ class Mother:
         if not printed:
             return None
         question, whole, bare = self._find_reply(text, printed)
-        if question in self.asked:
+        if question in self.asked or self.has_stopped:
             return whole if bare and self.brief and not self.has_stopped else None
-        assert not self.has_stopped, "she is asked something else after she has said STOP"
         self.asked.append(question)
-        if self.has_stopped:
+        if self.has_stopped and not self.hasty:
             return "STOP"
         return bare if bare and self.brief else whole
 
@@ -128,6 +129,8 @@ class Stage:
     def _write(self, phone: str, text: str) -> None:
         mother = self.mothers[phone]
         mother.replies.append(self.centre.reply(phone, text))
+        if mother.has_stopped and mother.hasty:
+            mother.replies.append(self.centre.reply(phone, "STOP"))
 
     @property
     def ended(self) -> bool:
@@ -155,7 +158,8 @@ class Stage:
 def a_mother(phone: str, rng: Random) -> Mother:
     education, income = rng.sample(range(1, 7), 2)  # that one is not taken for the other
     stop_at = rng.randint(1, 10) if rng.random() < STOPPING else NEVER
-    return Mother(phone, rng.randrange(3), education, income, stop_at, brief=rng.random() < BRIEF)
+    brief = rng.random() < BRIEF
+    return Mother(phone, rng.randrange(3), education, income, stop_at, brief, not brief and rng.random() < HASTY)
 
 
 async def record_birth(http: httpx2.AsyncClient, birth: dict[str, Any]) -> None:
@@ -256,7 +260,9 @@ async def check_http(stage: Stage) -> None:
 def check_answers(mother: Mother, answers: dict[str, str]) -> None:
     """What she has said is what is known of her, in all that she was asked."""
     said = {"child_name": NAMES[mother.language], "education": str(mother.education), "income": str(mother.income)}
-    answered = max(0, len(mother.asked) - mother.has_stopped - 1)  # the language is none of them
+    answered = max(
+        0, len(mother.asked) - (mother.has_stopped and not mother.hasty) - 1
+    )  # the language is none of them
     for name in list(said)[:answered]:
         assert answers.get(name) == said[name], mother
 
@@ -274,24 +280,37 @@ def check_bodies(stage: Stage) -> None:
     for key, each in stage.bodies.posted:
         assert by_key[key] == (each["case"], each["kind"], str(each["data"])), "a key stands for two applications"
     assert len({(case, kind) for case, kind, _ in by_key.values()}) == len(by_key), "two keys for one application"
-    done = sum(not mother.has_stopped for mother in stage.mothers.values())
-    posted = Counter(kind for _, kind, _ in by_key.values())
-    assert posted["allowance"] == done
-    assert posted["registration"] >= posted["kindergarten"] >= done
-    assert set(stage.bodies.outcomes.values()) == {"moved"}
+    stopped = {f"b{int(phone[4:])}" for phone, mother in stage.mothers.items() if mother.has_stopped}
+    born = Counter((each["data"]["birth_id"], each["kind"]) for each in dict(stage.bodies.posted).values())
+    for number in range(len(stage.mothers)):
+        if f"b{number}" not in stopped:
+            assert [born[f"b{number}", kind] for kind in KINDS] == [1, 1, 1]
+    birth_of = {key: each["data"]["birth_id"] for key, each in stage.bodies.posted}
+    for (key, _), outcome in stage.bodies.outcomes.items():
+        assert outcome == "moved" or birth_of[key] in stopped
 
 
 def check_texts(stage: Stage) -> dict[tuple[str, str], list[int]]:
-    """On which connections each text came; none but what was sent before after STOP."""
+    """On which connections each text came; after STOP was acknowledged, none that was not under way."""
     connections: dict[tuple[str, str], list[int]] = defaultdict(list)
     for sent in stage.centre.texts:
         if sent.text is not None:
             connections[sent.phone, sent.text].append(sent.connection)
     for mother in stage.mothers.values():
         if mother.has_stopped:
-            first = next(index for index, text in enumerate(mother.heard) if _STOPPED.search(text))
-            assert len(set(mother.heard[first:])) == 1, f"{mother} heard more after STOP"
+            check_stopped(stage, mother)
     return connections
+
+
+def check_stopped(stage: Stage, mother: Mother) -> None:
+    """After STOP she hears that it is so, and at most the other parts of what she had begun to hear."""
+    stop = mother.replies[-1]
+    sent = [sent for sent in stage.centre.texts if sent.phone == mother.phone]
+    before = sum(sent.phone == mother.phone for sent in stage.centre.texts[: stop.submitted_before])
+    begun = {each.reference for each in sent[:before]} - {0}
+    late = {each.text for each in sent[before:] if each.text and each.reference not in begun}
+    assert stop.text == "STOP"
+    assert all(_STOPPED.search(text) for text in late), f"{mother} heard more after STOP"
 
 
 def check_store(stage: Stage, connections: dict[tuple[str, str], list[int]]) -> set[tuple[str, str]]:
@@ -309,13 +328,15 @@ def check_store(stage: Stage, connections: dict[tuple[str, str], list[int]]) -> 
             " GROUP BY conversation, from_state HAVING count(*) > 1"
         ).fetchall()
         assert twice == []
-        assert store.execute("SELECT count(*) FROM application WHERE status <> 'taken'").fetchone() == (0,)
+        assert store.execute(
+            "SELECT count(*) FROM application WHERE status NOT IN ('taken', 'dropped')"
+        ).fetchone() == (0,)
         assert store.execute("SELECT reason FROM flag").fetchall() == []
     assert {status for *_, status in rows} <= {"accepted", "dropped"}, "all receipts aside, nothing is left over"
     assert all(kept[reply.phone, reply.text] for reply in stage.centre.replies)
     texts = by_phone(rows)
     for phone, mother in stage.mothers.items():
-        queued = [text for _, text, *_ in texts[phone]]
+        queued = [text for _, text, _, status in texts[phone] if status != "dropped" or text in mother.heard]
         assert [text for text, _ in groupby(mother.heard)] == [text for text, _ in groupby(queued)]
     return check_doubled(connections, rows)
 
