@@ -18,6 +18,7 @@ __all__ = [
     "ErrorOut",
     "EventOut",
     "HealthOut",
+    "LifeOut",
     "LinksOut",
     "OperationOut",
 ]
@@ -175,6 +176,16 @@ class HealthOut(_Out):
     reasons: list[str]
     store: str
     links: list[_Link]
+    oldest_queued_s: float | None
+    oldest_unanswered_s: float
+    last_write_s: float
+    loop_lag_s: float
+
+
+class LifeOut(_Out):
+    """Whether the engine's loop is alive."""
+
+    status: Literal["alive", "stuck"]
 
 
 class LinksOut(_Out):

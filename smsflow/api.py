@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -34,6 +34,7 @@ from smsflow.answers import (
     ErrorOut,
     EventOut,
     HealthOut,
+    LifeOut,
     LinksOut,
     OperationOut,
 )
@@ -45,6 +46,7 @@ from smsflow.core.errors import StoreError
 from smsflow.core.identity import IdentityError, parse_msisdn
 from smsflow.engine import Engine, Refused
 from smsflow.exposition import Exposition
+from smsflow.health import Health, HealthFigures
 from smsflow.intake import (
     EVENTS,
     BirthIn,
@@ -66,10 +68,9 @@ from smsflow.logs import API_FAILED, BODY_HANDLED, OPERATOR_ACTED
 from smsflow.server import Server
 from smsflow.store.people import Birth
 from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
-from smsflow.switchboard import LinkHealth
 from smsflow.writer import Writer
 
-__all__ = ["BATCH_MAX", "Health", "Server", "create_app"]
+__all__ = ["BATCH_MAX", "Server", "create_app"]
 
 BATCH_MAX = 10_000  # births or citizens in one request
 _BODY_MAX = 16 * 1024 * 1024  # octets
@@ -80,22 +81,6 @@ Value = TypeVar("Value")
 Result = TypeVar("Result")
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the daemon is. `store` says why it does not write, "" when it does."""
-
-    store: str
-    links: Sequence[LinkHealth]
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the daemon cannot do its work; empty when it can."""
-        reasons = [f"store: {self.store}"] if self.store else []
-        if not any(link.bound_since for link in self.links):
-            reasons += [f"link {link.name} ({link.bind}): {link.trouble}" for link in self.links]
-        return tuple(reasons)
 
 
 # --- errors -----------------------------------------------------------------------------------------------
@@ -236,7 +221,7 @@ def create_app(
     _answer_errors(app)
     clients = settings.api.clients if settings.api else ()
     links = _Links(desk or LinkDesk(now))
-    exposition = Exposition(settings.store_path, settings.zone, links.desk.collector())
+    exposition = Exposition(settings.store_path, links.desk.collector(), HealthFigures(health))
     _Api(engine, births, writer, queries, now, health, exposition).route(app, clients)
     links.route(app, clients)
     _describe(app)
@@ -308,6 +293,10 @@ class _Api:
         add(
             "GET /v1/health", self.get_health, "Whether the daemon can do its work", None,
             response_model=HealthOut, responses={503: _shape(HealthOut, "it cannot; `reasons` say why")},
+        )  # fmt: skip
+        add(
+            "GET /v1/health/live", self.get_life, "Whether the process is worth keeping", None,
+            response_model=LifeOut, responses={503: _shape(LifeOut, "it is stuck: start it again")},
         )  # fmt: skip
         add("GET /metrics", self.get_metrics, "Figures for Prometheus", None, response_class=PlainTextResponse)
 
@@ -452,7 +441,7 @@ class _Api:
     # --- the daemon itself --------------------------------------------------------------------------
 
     async def get_health(self) -> JSONResponse:
-        """200 when the store writes and at least one link is bound, else 503 and why."""
+        """200 when the store writes and at least one link is bound, else 503 and why. Ages are in seconds."""
         health = self._health()
         report = {
             "status": "failing" if health.reasons else "ok",
@@ -462,12 +451,21 @@ class _Api:
                 {**asdict(link), "bound_since": link.bound_since and link.bound_since.isoformat()}
                 for link in health.links
             ],
+            "oldest_queued_s": None if health.oldest_queued_s is None else round(health.oldest_queued_s, 3),
+            "oldest_unanswered_s": round(health.oldest_unanswered_s, 3),
+            "last_write_s": round(health.last_write_s, 3),
+            "loop_lag_s": round(health.loop_lag_s, 3),
         }
         return JSONResponse(report, 503 if health.reasons else 200)
 
+    async def get_life(self) -> JSONResponse:
+        """200 while transactions end, well or badly: what is wrong elsewhere, a restart does not mend."""
+        alive = self._health().alive
+        return JSONResponse({"status": "alive" if alive else "stuck"}, 200 if alive else 503)
+
     async def get_metrics(self) -> Response:
         """For Prometheus."""
-        text, content_type = await self._exposition.read(self._now())
+        text, content_type = await self._exposition.read()
         return Response(text, headers={"Content-Type": content_type})
 
 

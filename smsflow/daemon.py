@@ -15,7 +15,7 @@ from functools import partial
 
 import structlog
 
-from smsflow.api import Health, Server, create_app
+from smsflow.api import Server, create_app
 from smsflow.births import Births
 from smsflow.clock import Clock
 from smsflow.config import LinkConfig, Settings
@@ -25,6 +25,7 @@ from smsflow.core.errors import StoreError
 from smsflow.core.events import Event
 from smsflow.engine import Engine
 from smsflow.gateways import Gateways
+from smsflow.health import Health, Pulse
 from smsflow.inbox import Inbox
 from smsflow.library import Library
 from smsflow.logs import (
@@ -57,6 +58,7 @@ __all__ = ["Daemon", "find_sessions", "run"]
 
 _GRACE_S = 3.0  # for message centres to answer what was sent, before we unbind; 10 s are all we have to stop
 _TICK_S = 0.5  # how often timers are looked at
+_PROBE_S = 10.0  # without a write for so long, the store is tried
 _AT_ONCE = 500  # timers, and held texts, in one look
 
 _log = structlog.get_logger()
@@ -69,6 +71,7 @@ class Daemon:
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
+        self._pulse = Pulse(clock.monotonic)
         self._stack = AsyncExitStack()
         self._talkers: list[Callable[[], Awaitable[None]]] = []  # each ends within its own grace
         self.store: Store
@@ -122,7 +125,7 @@ class Daemon:
         on_doubt = {link.name: link.on_doubt for link in settings.links}
         sender = Sender(self.store, settings.number, now, on_doubt)
         self._sender = sender
-        self.writer = Writer(self.store, last=sender.claim, after=sender.send)
+        self.writer = Writer(self.store, last=sender.claim, after=sender.send, clock=self._clock.monotonic)
         stack.callback(self.writer.commit)
         sender.writer = self.writer
         with self.store.transaction():
@@ -197,10 +200,13 @@ class Daemon:
     # --- while it runs ------------------------------------------------------------------------------
 
     async def _tick_forever(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
             self._tick()
-            self._switchboard.desk.tick(asyncio.get_running_loop().time())
+            self._switchboard.desk.tick(clock())
+            due = clock() + _TICK_S
             await asyncio.sleep(_TICK_S)
+            self._pulse.note_lag(clock() - due)
 
     def _tick(self) -> None:
         """Queue held texts whose time has come, and fire the timers that are due, each by itself."""
@@ -208,10 +214,13 @@ class Daemon:
         self._inbox.tick()
 
         def job() -> tuple[int, ...]:
+            if self._clock.monotonic() - self.writer.written_at > _PROBE_S:
+                self.store.touch()
             self.store.outbox.release_held(now, _AT_ONCE)
             return self.engine.find_due(now, _AT_ONCE)
 
         def done(cases: tuple[int, ...] | None, error: Exception | None) -> None:
+            self._pulse.beat()
             if isinstance(error, StoreError):
                 _log.error(DAEMON_STORE_FAILED, error=str(error))
             for case in cases or ():
@@ -234,9 +243,24 @@ class Daemon:
             self._gateways.wake()
 
     def find_health(self) -> Health:
-        """How things are: the store writes, and at least one session can."""
+        """How things are: the store writes, at least one session can, and what waits."""
         failing = self.writer.failing
-        return Health(store="" if failing is None else str(failing), links=self._switchboard.health)
+        oldest_queued_s: float | None = 0.0
+        try:
+            since = self.queries.find_oldest_queued()
+        except StoreError as error:
+            failing, oldest_queued_s = failing or error, None
+        else:
+            oldest_queued_s = max(0.0, (self._clock.now() - since).total_seconds()) if since else 0.0
+        return Health(
+            store="" if failing is None else str(failing),
+            links=self._switchboard.health,
+            alive=self._pulse.alive,
+            oldest_queued_s=oldest_queued_s,
+            oldest_unanswered_s=self._inbox.oldest_unanswered_s,
+            last_write_s=self._clock.monotonic() - self.writer.written_at,
+            loop_lag_s=self._pulse.lag_s,
+        )
 
 
 def _tell_flag(case: int | None, reason: str) -> None:

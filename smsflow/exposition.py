@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -30,29 +29,28 @@ class Exposition:
     `collectors` are asked each time.
     """
 
-    def __init__(self, path: Path, zone: tzinfo, *collectors: Collector) -> None:
+    def __init__(self, path: Path, *collectors: Collector) -> None:
         self._path = path
         self._collectors = collectors
-        self._zone = zone
         self._counting: asyncio.Task[Counts] | None = None
         self._counts: Counts | None = None
         self._next_s = 0.0
 
-    async def read(self, now: datetime) -> tuple[bytes, str]:
+    async def read(self) -> tuple[bytes, str]:
         """The text and its content type."""
         await self._count()
         registry = CollectorRegistry()
         for collector in self._collectors:
             registry.register(collector)
         if self._counts is not None:
-            registry.register(_StoreFigures(self._counts, now))
+            registry.register(_StoreFigures(self._counts))
         return generate_latest(REGISTRY) + generate_latest(registry), CONTENT_TYPE_LATEST
 
     async def _count(self) -> None:
         clock = asyncio.get_running_loop().time
         if self._counting is None and clock() >= self._next_s:
             began_s = clock()
-            self._counting = asyncio.create_task(asyncio.to_thread(count_store, self._path, self._zone))
+            self._counting = asyncio.create_task(asyncio.to_thread(count_store, self._path))
             self._counting.add_done_callback(lambda task: self._take(task, clock() - began_s, clock()))
         if self._counting is not None:
             await asyncio.wait([self._counting], timeout=_PATIENCE_S)
@@ -67,9 +65,8 @@ class Exposition:
 class _StoreFigures(Collector):
     """The store in figures, once."""
 
-    def __init__(self, counts: Counts, now: datetime) -> None:
+    def __init__(self, counts: Counts) -> None:
         self._counts = counts
-        self._now = now
 
     def collect(self) -> Iterator[Metric]:
         counts = self._counts
@@ -82,9 +79,6 @@ class _StoreFigures(Collector):
         for status, count in counts.texts.items():
             texts.add_metric([status], count)
         yield texts
-        since = counts.oldest_queued_at
-        age_s = (self._now - since).total_seconds() if since else 0.0
-        yield GaugeMetricFamily("smsflow_oldest_queued_seconds", "Age of the oldest queued text.", value=age_s)
         yield GaugeMetricFamily(
             "smsflow_applications_waiting",
             "Applications that no body has taken.",

@@ -58,16 +58,18 @@ _Fingerprint: TypeAlias = tuple[str, str, str, int, bytes]
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Arrival:
-    """Where to answer, and when it came."""
+    """Where to answer, and when it came; one of those that are `open` until then."""
 
     session: Session
     sequence: int
     epoch: int
     began: float
+    open: dict[_Arrival, None]
 
     def respond(self, status: Status) -> None:
+        del self.open[self]
         self.session.respond(self.sequence, status, epoch=self.epoch)
 
 
@@ -98,15 +100,23 @@ class Inbox:
         self._monotonic = monotonic
         self._alphabets: dict[str, Alphabet] = {}
         self._unanswered: dict[_Fingerprint, float] = {}
+        self._open: dict[_Arrival, None] = {}  # what came and is not answered, oldest first
         self._owed: deque[Report] = deque(maxlen=_MOST_OWED)
 
     def add(self, session: Session) -> None:
         """Read what comes by a session in the alphabet of its link."""
         self._alphabets[session.settings.name] = Alphabet(session.settings.alphabet)
 
+    @property
+    def oldest_unanswered_s(self) -> float:
+        """Age of the oldest reply or receipt that is not answered yet; 0 when there is none."""
+        oldest = next(iter(self._open), None)
+        return self._monotonic() - oldest.began if oldest else 0.0
+
     def take(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
         """Take a deliver_sm; it is answered when it is on the disk."""
-        arrival = _Arrival(session, pdu.sequence, epoch, self._monotonic())
+        arrival = _Arrival(session, pdu.sequence, epoch, self._monotonic(), self._open)
+        self._open[arrival] = None
         alphabet = self._alphabets[session.settings.name]
         receipt = read_receipt(pdu, alphabet)
         if receipt is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -37,13 +38,22 @@ class Writer:
     to claim texts in the transaction that made them.
     """
 
-    def __init__(self, store: Store, *, last: Job, after: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        last: Job,
+        after: Callable[[Any], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._last = last
         self._after = after
         self._jobs: list[tuple[Job, Done]] = []
         self._scheduled = False
         self.failing: Exception | None = None  # why the last transaction failed, None when it did not
+        self.written_at = clock()  # when it last took something, by `clock`
+        self._clock = clock
 
     def submit(self, job: Job, done: Done) -> None:
         """Run `job` in the next transaction; `done(result, error)` is called when it is on the disk."""
@@ -82,12 +92,15 @@ class Writer:
             jobs.insert(0, (self._store.touch, lambda *_: None))
         outcomes: list[tuple[Done, Any, Exception | None]]
         claimed: Any
+        before = self._store.writes
         try:
             try:
                 outcomes, claimed = self._run_together(jobs)
             except _JobFailed:
                 outcomes, claimed = self._run_apart(jobs)
             self.failing = None
+            if self._store.writes > before:
+                self.written_at = self._clock()
             metrics.COMMITS.inc()
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
             self.failing = error

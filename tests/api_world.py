@@ -12,8 +12,9 @@ import httpx2
 from fastapi import FastAPI
 from world import NOON, QUIET, ZONE, World, a_world
 
-from smsflow.api import Health, Server, create_app
+from smsflow.api import Server, create_app
 from smsflow.config import ApiConfig, Client, Right, Settings
+from smsflow.health import Health
 from smsflow.store.queries import Queries
 from smsflow.switchboard import LinkHealth
 from smsflow.writer import Writer

@@ -29,7 +29,7 @@ from peers.raw import (
     sm,
 )  # fmt: skip
 
-ESME_RBINDFAIL = 0x0D
+ESME_RSYSERR = 0x08
 AGAIN_S = 0.2
 """After an answer that is not ESME_ROK, and for a body that could not say its word."""
 
@@ -97,7 +97,7 @@ class Wire(asyncio.Protocol):
     def _take(self, pdu: Frame) -> None:
         self.frames += 1
         if pdu.command in BINDS and self._centre.refuses:
-            self.transport.write(frame(pdu.command | RESP, pdu.sequence, status=ESME_RBINDFAIL))
+            self.transport.write(frame(pdu.command | RESP, pdu.sequence, status=ESME_RSYSERR))
         elif pdu.command in BINDS:
             self._answer(pdu, b"by hand\0")
             self._centre.bound(self)

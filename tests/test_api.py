@@ -15,8 +15,9 @@ from api_world import BOUND, an_api
 from world import MOTHER, PHONE
 
 from smsflow import answers
-from smsflow.api import BATCH_MAX, Health, Server
+from smsflow.api import BATCH_MAX, Server
 from smsflow.core.errors import StoreError
+from smsflow.health import Health
 
 NAME = "Ахметов Нурлан"
 

@@ -637,3 +637,20 @@ def test_8_a_frame_that_cannot_be_read_is_kept_before_it_is_answered(world, fail
         assert line.rows("SELECT raw FROM undecodable") == ([] if fails else [(frame,)])
 
     play(world, story)
+
+
+def test_age_of_the_oldest_reply_without_an_answer(world):
+    """From the first that came until its answer."""
+
+    def story(line: Line) -> None:
+        clock = [0.0]
+        line.inbox._monotonic = lambda: clock[0]
+        for _ in range(2):
+            line.deliver(mo("R 1 1 2"))
+            clock[0] += 2.0
+        assert line.inbox.oldest_unanswered_s == 4.0
+
+        line.writer.commit()
+        assert line.inbox.oldest_unanswered_s == 0.0
+
+    play(world, story)

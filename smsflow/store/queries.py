@@ -34,6 +34,10 @@ __all__ = ["PAGE_MAX", "CaseFilter", "Counts", "Dialogs", "Queries", "count_stor
 PAGE_MAX = 500  # cases in one page at most
 _SCANNED = 10_000  # cases looked at for one page, where no index helps: readers must not hold up replies
 _HIDDEN = "***"
+_NEXT_IN_LINE = (
+    "SELECT route, urgency, max(queued_at, not_before) FROM outbox"
+    " WHERE status = 'queued' AND (route, urgency) > (?, ?) ORDER BY route, urgency, id LIMIT 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,6 @@ class Counts:
 
     cases: Mapping[tuple[str, str], int] | None
     texts: Mapping[str, int]
-    oldest_queued_at: datetime | None
     applications_queued: int
     open_flags: int
 
@@ -150,6 +153,19 @@ class Queries:
             return numbers, str(last)
         return numbers, None
 
+    def find_oldest_queued(self) -> datetime | None:
+        """Since when the text that is next may go out, of the one that waits longest; None when none is queued.
+
+        Texts go by route and urgency: only the first of each is looked at, however many wait. Raises: StoreError.
+        """
+        since: list[str] = []
+        at: tuple[str, int] = ("", -1)
+        while rows := self._rows(_NEXT_IN_LINE, *at):
+            route, urgency, may_go_at = rows[0]
+            since.append(may_go_at)
+            at = (route, urgency)
+        return read_time(min(since), self._zone) if since else None
+
     def _flags(self, case: int) -> list[str]:
         """Why a person must look at a case, oldest first; by name."""
         rows = self._rows("SELECT reason FROM flag WHERE conversation = ? AND cleared_at IS NULL ORDER BY id", case)
@@ -181,7 +197,7 @@ class Queries:
             return self._connection.execute(statement, values).fetchall()
 
 
-def count_store(path: Path, zone: tzinfo, *, limit_s: float = 2.0) -> Counts:
+def count_store(path: Path, *, limit_s: float = 2.0) -> Counts:
     """The store in figures, read on a connection of its own; meant for a thread. Raises: StoreError.
 
     Without an index on status and result, counting cases reads them all: it is given up after `limit_s`.
@@ -191,13 +207,11 @@ def count_store(path: Path, zone: tzinfo, *, limit_s: float = 2.0) -> Counts:
         def number(statement: str) -> int:
             return int(connection.execute(statement).fetchone()[0])
 
-        oldest = connection.execute("SELECT min(queued_at) FROM outbox WHERE status = 'queued'").fetchone()[0]
         return Counts(
             texts={
                 status: number(f"SELECT count(*) FROM outbox WHERE status = '{status}'")  # noqa: S608 - ours
                 for status in ("queued", "held", "sending", "in_doubt")
             },
-            oldest_queued_at=read_time(oldest, zone) if oldest else None,
             applications_queued=number("SELECT count(*) FROM application WHERE status = 'queued'"),
             open_flags=number("SELECT count(*) FROM flag WHERE cleared_at IS NULL"),
             cases=_count_cases(connection, limit_s),

@@ -114,6 +114,7 @@ class Store:
         self._lock = lock
         self._zone = zone
         self._then: list[Callable[[], object]] = []
+        self._touches = 0
         self.on_flag: Callable[[int | None, str], object] = lambda *_: None  # told of each that is on the disk
         self.outbox = Outbox(connection, self.add_flag)
         self.people = People(connection, zone)
@@ -147,9 +148,15 @@ class Store:
         for tell in self._then:
             tell()
 
+    @property
+    def writes(self) -> int:
+        """Counts what was written; it has grown in a transaction that was more than a look."""
+        return self._connection.total_changes + self._touches
+
     def touch(self) -> None:
         """Write one page, and change nothing: to learn whether the disk takes it."""
         self._execute(_TOUCH)
+        self._touches += 1
 
     def after_commit(self, tell: Callable[[], object]) -> None:
         """Call `tell` when what is being written is on the disk; never, when it is rolled back."""
