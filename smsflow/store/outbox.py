@@ -15,11 +15,11 @@ is refused for now: an urgent text takes those before it along.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
-from typing import Any
+from typing import Any, NamedTuple
 
 from smsflow.core.effects import Send
 from smsflow.core.encoding import segments
@@ -31,8 +31,7 @@ __all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Taken"]
 SUSPECT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class DueText:
+class DueText(NamedTuple):
     """A text that may go out now. `reference` tells it from the long text before it to the same phone."""
 
     id: int
@@ -91,12 +90,14 @@ class Routes:
         return max(fitting)[1] if fitting else ""
 
 
-_NEXT_OPEN = (
-    "SELECT o.id, o.text, o.in_doubt, o.attempts, o.reference, o.refusals, o.status, o.segments, o.wait,"
-    " c.wait"
-    " FROM outbox o LEFT JOIN conversation c ON c.id = o.conversation"
-    " WHERE o.msisdn = ? AND o.id > ? AND o.status IN ('queued', 'held')"
-    " AND (o.status = 'queued' OR o.attempts > 0) ORDER BY o.id LIMIT 1"
+_TEXT = "o.id, o.text, o.in_doubt, o.attempts, o.reference, o.refusals, o.status, o.segments, o.wait, c.wait"
+_FROM = "FROM outbox o LEFT JOIN conversation c ON c.id = o.conversation"
+_OPEN = "{0}.status IN ('queued', 'held') AND ({0}.status = 'queued' OR {0}.attempts > 0)"
+_NEXT_OPEN = f"SELECT {_TEXT} {_FROM} WHERE o.msisdn = ? AND o.id > ? AND {_OPEN.format('o')} ORDER BY o.id LIMIT 1"
+_QUEUED = (  # and whether another text for the phone goes before it
+    f"SELECT o.urgency, o.id, o.msisdn, EXISTS (SELECT 1 FROM outbox e WHERE e.msisdn = o.msisdn AND e.id < o.id"  # noqa: S608
+    f" AND {_OPEN.format('e')}), {_TEXT} {_FROM}"
+    " WHERE o.status = 'queued' AND o.route = ? ORDER BY o.urgency, o.id"
 )
 
 
@@ -119,7 +120,7 @@ class _Batch:
             return False
         return self.passed.get(msisdn, 0) < text
 
-    def take(self, row: tuple[Any, ...], msisdn: str) -> None:
+    def take(self, row: Sequence[Any], msisdn: str) -> None:
         """Take the next text of a phone, drop it, or see that it must wait, and those after it."""
         text_id, text, doubts, attempts, reference, refusals, status, size, wait, current = row
         if wait is not None and wait != current:
@@ -206,10 +207,11 @@ class Outbox:
         dropped: it would be untrue. `idle` says that nothing is on its way by `link`: a suspect may go.
         """
         batch = _Batch(room, busy, idle=idle)
-        for _, text_id, msisdn in merge(*(self._queued(route) for route in routes)):
-            while batch.wants(msisdn, text_id):
-                row = self._execute(_NEXT_OPEN, (msisdn, batch.passed.get(msisdn, 0))).fetchone()
+        for _, text_id, msisdn, is_behind, *row in merge(*(self._execute(_QUEUED, (route,)) for route in routes)):
+            if not is_behind and batch.wants(msisdn, text_id):
                 batch.take(row, msisdn)
+            while batch.wants(msisdn, text_id):
+                batch.take(self._execute(_NEXT_OPEN, (msisdn, batch.passed.get(msisdn, 0))).fetchone(), msisdn)
             if batch.full:
                 break
         for dropped in batch.dropped:
@@ -226,8 +228,8 @@ class Outbox:
     def _prepared(self, text: DueText) -> DueText:
         """A long text that is sent for the first time gets its reference, which it keeps."""
         if text.reference < 0:
-            text = replace(text, reference=self._next_reference(text.msisdn))
-        return replace(text, may_replace=not self._has_undelivered(text.msisdn)) if text.doubts else text
+            text = text._replace(reference=self._next_reference(text.msisdn))
+        return text._replace(may_replace=not self._has_undelivered(text.msisdn)) if text.doubts else text
 
     def _has_undelivered(self, msisdn: str) -> bool:
         """Whether a message centre may still hold another text for a phone."""
@@ -237,13 +239,6 @@ class Outbox:
             (msisdn,),
         ).fetchone()
         return row is not None
-
-    def _queued(self, route: str) -> Iterator[tuple[int, int, str]]:
-        """Urgency, id and phone of what is queued for `route`, most urgent first."""
-        return self._execute(
-            "SELECT urgency, id, msisdn FROM outbox WHERE status = 'queued' AND route = ? ORDER BY urgency, id",
-            (route,),
-        )
 
     def _next_reference(self, msisdn: str) -> int:
         """The reference of a phone's next long text: one more than that of its last."""
