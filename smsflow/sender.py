@@ -81,7 +81,9 @@ class _Flight:
     """A text on its way: it is settled when all its parts are answered, or will not be."""
 
     text: DueText
-    open: int  # parts of which nothing is known yet
+    total: int  # parts
+    open: int  # those of which nothing is known yet
+    taken: list[tuple[int, Taken]] = field(default_factory=list)  # parts that were taken, not written down yet
     doubted: set[int] = field(default_factory=set)
     refused: int = 0  # the gravest status of a part, 0 for none
 
@@ -156,10 +158,10 @@ class Sender:
         try:
             parts = self._make_parts(lane.session, text)
         except ValueError as error:
-            self._flights[text.id] = _Flight(text, 0)
+            self._flights[text.id] = _Flight(text, 0, 0)
             self._fail(lane.session, text, str(error))
             return
-        self._flights[text.id] = _Flight(text, len(parts))
+        self._flights[text.id] = _Flight(text, len(parts), len(parts))
         if text.doubts >= SUSPECT:
             lane.alone = text.id
         lane.waiting.extend(
@@ -227,19 +229,12 @@ class Sender:
             flight.open -= self._forget(session, token.text)
             self._settle(session, flight)
             return
-        last = not flight.open and not flight.refused and not flight.doubted
-        if last:
-            self._land(token.text)
-            _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=link)
-        msisdn = flight.text.msisdn if last else ""
-
-        def job() -> None:
-            self._store.outbox.mark_segment(token.text, token.part, token.total, taken, self._now())
-            self._busy.discard(msisdn)
-
-        self._write(job)
-        if not last:
+        flight.taken.append((token.part, taken))
+        if flight.open or flight.refused or flight.doubted:
             self._settle(session, flight)
+            return
+        _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=link)
+        self._end(flight.text, lambda: None)
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
         """These were sent, and will hardly be answered."""
@@ -323,20 +318,19 @@ class Sender:
         self._end(text, partial(self._store.outbox.fail, text.id, error, self._now()))
 
     def _end(self, text: DueText, write: Callable[[], object]) -> None:
-        """A text is no longer on its way: `write` says so, and its phone is free for the next."""
-        self._land(text.id)
+        """A text is no longer on its way: the parts that were taken and `write` say so, and its phone is free."""
+        flight, now = self._flights.pop(text.id), self._now()
+        for lane in self._lanes.values():
+            if lane.alone == text.id:
+                lane.alone = None
 
         def job() -> None:
+            if flight.taken:
+                self._store.outbox.mark_taken(text.id, text.msisdn, flight.total, flight.taken, now)
             write()
             self._busy.discard(text.msisdn)
 
         self._write(job)
-
-    def _land(self, text: int) -> None:
-        del self._flights[text]
-        for lane in self._lanes.values():
-            if lane.alone == text:
-                lane.alone = None
 
     def _forget(self, session: Session, text: int) -> int:
         """Do not submit the parts that are left of a text; how many they were."""

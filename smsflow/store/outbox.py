@@ -251,24 +251,36 @@ class Outbox:
 
     def mark_segment(self, outbox: int, part: int, total: int, taken: Taken, now: datetime) -> None:
         """A message centre took one part of a text; the text is accepted when it has taken all."""
-        state = self._take_parked(outbox, taken) if taken.key and self.receipts.may_be_parked else None
-        self._execute(
+        row = self._execute("SELECT msisdn FROM outbox WHERE id = ?", (outbox,)).fetchone()
+        self.mark_taken(outbox, row[0] if row else "", total, [(part, taken)], now)
+
+    def mark_taken(
+        self, outbox: int, msisdn: str, total: int, parts: Sequence[tuple[int, Taken]], now: datetime
+    ) -> None:
+        """A message centre took `parts` of a text to a phone; it is accepted when all of its `total` are taken."""
+        states = [self._take_parked(taken, msisdn) for _, taken in parts]
+        self._execute_many(
             "INSERT OR REPLACE INTO segment (outbox, part, link, message_id, key, state, msisdn)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce((SELECT msisdn FROM outbox WHERE id = ?1), ''))",
-            (outbox, part, taken.link, taken.message_id, taken.key, state),
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (outbox, part, taken.link, taken.message_id, taken.key, state, msisdn)
+                for (part, taken), state in zip(parts, states, strict=True)
+            ],
         )
+        whole = len(parts) == total
         accepted = self._execute(
             "UPDATE outbox SET status='accepted', changed_at=?1 WHERE id=?2 AND status='sending'"
-            " AND (?3 = 1 OR ?3 <= (SELECT count(*) FROM segment WHERE outbox = ?2))",
-            (utc(now), outbox, total),
+            " AND (?3 OR ?4 <= (SELECT count(*) FROM segment WHERE outbox = ?2))",
+            (utc(now), outbox, whole, total),
         )
-        if state or (total > 1 and accepted.rowcount):
+        if any(states) or (accepted.rowcount and not whole):
             self._settle(outbox, now)
 
-    def _take_parked(self, outbox: int, taken: Taken) -> str | None:
+    def _take_parked(self, taken: Taken, msisdn: str) -> str | None:
         """The state that a receipt has told which came before the answer."""
-        row = self._execute("SELECT msisdn FROM outbox WHERE id = ?", (outbox,)).fetchone()
-        return self.receipts.take_parked(taken.key, row[0] if row else "")
+        if not taken.key or not self.receipts.may_be_parked:
+            return None
+        return self.receipts.take_parked(taken.key, msisdn)
 
     def adopt(self, outbox: int, part: int, total: int, attempts: int, taken: Taken, now: datetime) -> bool:
         """An answer came after its time: a text that was not sent again since need not be; whether it was so.
