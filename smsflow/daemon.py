@@ -7,11 +7,13 @@ for, links unbind, the rest ends, the store is folded together.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
+from math import inf
 
 import structlog
 
@@ -42,6 +44,7 @@ from smsflow.logs import (
     TIMER_FAILED,
     short_revision,
 )
+from smsflow.notify import Notifier
 from smsflow.replies import Replies
 from smsflow.sender import Sender
 from smsflow.smpp.backoff import Backoff
@@ -67,11 +70,20 @@ _log = structlog.get_logger()
 class Daemon:
     """One running smsflow. `start` and `stop` once each. `jitter` gives numbers from 0 to 1, for pauses."""
 
-    def __init__(self, settings: Settings, clock: Clock, *, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        jitter: Callable[[], float] = random.random,
+        notifier: Notifier | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
         self._pulse = Pulse(clock.monotonic)
+        self._notifier = notifier or Notifier({})
+        self._fed_at = clock.monotonic()
         self._stack = AsyncExitStack()
         self._talkers: list[Callable[[], Awaitable[None]]] = []  # each ends within its own grace
         self.store: Store
@@ -92,10 +104,12 @@ class Daemon:
             await self._start_api()
             self._spawn(stack, self._tick_forever())
             self._stack = stack.pop_all()
+        self._notifier.ready()
         _log.info(DAEMON_STARTED, links=len(self._settings.links), store=self._settings.store_path.name)
 
     async def stop(self) -> None:
         """Bring everything down: what talks to others ends together, then the rest in reverse order."""
+        self._notifier.stopping()
         _log.info(DAEMON_STOPPING)
         self._switchboard.desk.end_traces()  # or HTTP would wait for them
         await asyncio.gather(*(end() for end in self._talkers))
@@ -201,11 +215,12 @@ class Daemon:
 
     async def _tick_forever(self) -> None:
         clock = asyncio.get_running_loop().time
+        tick_s = min(_TICK_S, (self._notifier.watchdog_s or inf) / 4)  # a feed may be a tick late
         while True:
             self._tick()
             self._switchboard.desk.tick(clock())
-            due = clock() + _TICK_S
-            await asyncio.sleep(_TICK_S)
+            due = clock() + tick_s
+            await asyncio.sleep(tick_s)
             self._pulse.note_lag(clock() - due)
 
     def _tick(self) -> None:
@@ -220,7 +235,7 @@ class Daemon:
             return self.engine.find_due(now, _AT_ONCE)
 
         def done(cases: tuple[int, ...] | None, error: Exception | None) -> None:
-            self._pulse.beat()
+            self._beat()
             if isinstance(error, StoreError):
                 _log.error(DAEMON_STORE_FAILED, error=str(error))
             for case in cases or ():
@@ -241,6 +256,14 @@ class Daemon:
             )
         if any(isinstance(effect, Apply) for effect in done.effects):
             self._gateways.wake()
+
+    def _beat(self) -> None:
+        """A tick's transaction has ended: systemd is told, as often as it wants to be."""
+        self._pulse.beat()
+        if self._notifier.watchdog_s and self._clock.monotonic() - self._fed_at >= self._notifier.watchdog_s / 2:
+            self._fed_at = self._clock.monotonic()
+            self._notifier.alive()
+        self._notifier.status(_status_line(self.find_health()))
 
     def find_health(self) -> Health:
         """How things are: the store writes, at least one session can, and what waits."""
@@ -263,6 +286,14 @@ class Daemon:
         )
 
 
+def _status_line(health: Health) -> str:
+    """In a few words for `systemctl status`; it changes only when something does."""
+    bound = sum(link.bound_since is not None for link in health.links)
+    waits = health.oldest_queued_s or 0.0
+    queue = f"texts wait since {waits // 10 * 10:.0f} s" if waits >= 10 else "no text waits long"
+    return "; ".join((f"{bound} of {len(health.links)} binds up", queue, f"store: {health.store or 'ok'}"))
+
+
 def _tell_flag(case: int | None, reason: str) -> None:
     _log.warning(FLAG_RAISED, case=case, reason=reason)
 
@@ -277,7 +308,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    daemon = Daemon(settings, clock)
+    daemon = Daemon(settings, clock, notifier=Notifier(os.environ))
     await daemon.start()
     await stopping.wait()
     await daemon.stop()
