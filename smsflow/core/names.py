@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 
-__all__ = ["NAME_MAX", "has_patronymic", "looks_like_name", "parse_name", "sounds_lost"]
+__all__ = ["NAME_MAX", "fold_words", "has_patronymic", "is_surname", "looks_like_name", "parse_name", "sounds_lost"]
 
 NAME_MAX = 60
 """Most characters of a whole name, blanks included."""
@@ -25,6 +26,8 @@ _NAME = re.compile(rf"{_WORD}(?: {_WORD}){{1,2}}")
 _HYPHENS = str.maketrans("‐‑", "--")
 _SHORT_SURNAMES = frozenset(["Е", "И", "О", "Э", "Ю", "Им", "Ко", "Ма", "Ни", "Но"])
 """Korean and Dungan surnames that are also Russian particles: О Сергей, Ю Виктор, Им Анна."""
+_SHORT_GIVEN = frozenset(["О", "У", "Ю"])
+"""Korean first names of one letter. After any other surname a single letter is an initial."""
 
 _BARE_KAZAKH = str.maketrans("әғқңөұүһіё", "агкноуухие")  # how a phone without Kazakh letters spells them
 
@@ -34,10 +37,21 @@ def _fold(word: str) -> str:
     return word.lower().translate(_BARE_KAZAKH)
 
 
+def fold_words(text: str) -> tuple[str, ...]:
+    """Return the words of a text in lower case and without Kazakh letters, so that spellings of one word meet."""
+    return tuple(_fold(word) for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", text))
+
+
 def _words(*texts: str) -> frozenset[str]:
     return frozenset(_fold(word) for text in texts for word in text.split())
 
 
+_KOREAN_SURNAMES = _words(
+    """
+    ан ким кан квон когай ли лигай лим магай ногай огай пак пан пяк сим тен тигай тян угай хан хван хегай хон цай
+    цой цхай чен чжен чон шегай шин эм югай юн ян
+    """
+)
 # "words тегі, ұрпағы, немересі, шөбересі, келіні forbidden" (domain.md §2, Art. 194)
 _FORBIDDEN = _words("тегі ұрпағы немересі шөбересі келіні")
 
@@ -103,9 +117,9 @@ _TALK_ENDINGS = re.compile(  # polite imperatives and first persons: "ответ
 _PHRASE_ENDINGS = re.compile(r".+(?<![сц]к)(?:ая|ое|ые|ого)|.+(?:ться|ать|ить|еть)")
 
 _PATRONYMIC = re.compile(r".{2,}(?:улы|уулу|кызы|гызы|ович|евич|ьич|овна|евна|ична)")
+_SURNAME = re.compile(r".{2,}(?:ов|ова|ев|ева|ина|ына|ский|ская|цкий|цкая|енко)")
 _FAMILY = re.compile(
-    rf"{_PATRONYMIC.pattern}|.{{2,}}(?:ов|ова|ев|ева|ина|ына|ский|ская|цкий|цкая|енко|бай|бек|гали|жан|хан"
-    r"|гул|мурат|султан|болат|нур)"
+    rf"{_PATRONYMIC.pattern}|{_SURNAME.pattern}|.{{2,}}(?:бай|бек|гали|жан|хан|гул|мурат|султан|болат|нур)"
 )
 _THANKS_TOO = frozenset({"рахмет", "ракмет"})  # a first name, but "Рахмет Айгүл" says thanks
 
@@ -144,6 +158,11 @@ def has_patronymic(word: str) -> bool:
     return bool(_PATRONYMIC.fullmatch(_fold(word)))
 
 
+def is_surname(word: str) -> bool:
+    """Return whether a word ends as surnames do and hardly a first name does: Ахметов, Достоевская."""
+    return bool(_SURNAME.fullmatch(_fold(word)))
+
+
 def parse_name(text: str) -> str | None:
     """Return the cleaned name, or None when it is not two or three words that can be one.
 
@@ -155,6 +174,8 @@ def parse_name(text: str) -> str | None:
         return None
     words = name.split(" ")
     given = words[1:] if words[0] in _SHORT_SURNAMES else words
+    if _fold(words[0]) in _KOREAN_SURNAMES and words[1] in _SHORT_GIVEN:
+        given = [words[0], *words[2:]]
     if any(len(word) == 1 or _is_talk(word) for word in given):
         return None
     if any(_fold(part) in _FORBIDDEN for part in re.split(r"[ -]", name)):
@@ -164,15 +185,20 @@ def parse_name(text: str) -> str | None:
     return None
 
 
-def looks_like_name(name: str) -> bool:
+def looks_like_name(name: str, other_words: Collection[str] = ()) -> bool:
     """Return whether a parsed name is clear enough to be taken without `R` and digits.
 
-    Capitalised throughout, or with a patronymic; all in capitals needs a surname or a patronymic.
+    Capitalised throughout, or with a patronymic; all in capitals needs a surname or a patronymic. `other_words`
+    are words and phrases, as `fold_words` gives them, that may be meant for another question.
     """
-    words = name.split(" ")
-    if any(has_patronymic(word) for word in words):
+    words, folded = name.split(" "), fold_words(name)
+    if " ".join(folded) in other_words:
+        return False
+    if any(has_patronymic(word) and word not in other_words for word in folded):
         return True
-    if len(words[0]) == 1 or any(_fold(word) in _THANKS_TOO for word in words):
+    if any(word in other_words for word in folded):
+        return False
+    if any(len(word) == 1 for word in words) or any(_fold(word) in _THANKS_TOO for word in words):
         return False
     if any(_PHRASE_ENDINGS.fullmatch(word.lower()) for word in words):
         return False

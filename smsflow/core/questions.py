@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from smsflow.core.conversation import Asked, Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
+from smsflow.core.names import fold_words
 from smsflow.core.reply import Answer, Kind, Question, Reading, answer, may_answer
 
 __all__ = [
@@ -201,7 +202,27 @@ def _question(dialog: Dialog, state: str, group: str, addresses: tuple[str, ...]
         with_iban=_codes_with_iban(dialog, ask),
         length=ask.length,
         strict=ask.strict,
+        other_words=_words_of_choices(dialog) if ask.kind is Kind.NAME else frozenset(),
     )
+
+
+@lru_cache(maxsize=64)
+def _words_of_choices(dialog: Dialog) -> frozenset[str]:
+    """What stands in the questions with options of a dialog, and so may be an answer to one of them.
+
+    Single words of a label only where they are written small: a place may also be somebody's name.
+    """
+    found: set[str] = set()
+    for ask in dialog.questions():
+        if ask.options is None:
+            continue
+        texts = [part for template in ask.text.values() for part in template if isinstance(part, str)]
+        options = (option for group in ask.options.groups.values() for option in group)
+        labels = {label for option in options for label in option.label.values()}
+        small = [word for label in labels for word in label.split() if word.islower()]
+        found.update(word for text in (*texts, *small) for word in fold_words(text))
+        found.update(" ".join(fold_words(label)) for label in labels if " " in label)
+    return frozenset(found)
 
 
 def _codes_with_iban(dialog: Dialog, ask: Ask) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from enum import Enum
 from functools import lru_cache
 
 from smsflow.core.identity import IdentityError, parse_iban
-from smsflow.core.names import has_patronymic, looks_like_name, parse_name, sounds_lost
+from smsflow.core.names import has_patronymic, is_surname, looks_like_name, parse_name, sounds_lost
 
 __all__ = [
     "COERCIONS",
@@ -153,6 +153,7 @@ class Question:
 
     `codes` (CHOICE) are prefix-free. `yes_no`: codes 1 and 2, and their words. `with_iban`: codes after which
     an IBAN may follow. `length` (DIGITS): least and most digits. `strict`: only what `spell` makes.
+    `other_words` (NAME): what a bare name may not hold, see `looks_like_name`.
     """
 
     kind: Kind
@@ -162,6 +163,7 @@ class Question:
     with_iban: tuple[str, ...] = ()
     length: tuple[int, int] = (1, 10)
     strict: bool = False
+    other_words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -649,7 +651,9 @@ def _answer_word(reading: Reading, question: Question, rest: str, *, bare: bool)
 
 _LABEL = re.compile(r"\W*(?:iban|ибан|иик|жск|счет|счёт|шот)[\s:№.,\-–=]*", re.IGNORECASE)
 _AROUND = "\"'`«»‘’‚“”„‹›()[]<>.,:;!…-–—_*\u200b\u2060\ufeff" + "".join(map(chr, range(1, 33))) + "\u00a0"
-_THANKS_NAMES = re.compile(r" +(?:Рахмет|Рақмет|РАХМЕТ|РАҚМЕТ)[.! ]*")
+_THANKS_NAMES = re.compile(r"\s+(?:Рахмет|Рақмет|РАХМЕТ|РАҚМЕТ)[\s.!\"'»”)\]]*")
+_LINE_ENDS = frozenset("\r\n")
+_INITIAL = re.compile(r"(?<!\w)\w\.\W*\Z")
 
 _NO_TEXT = {"Cc", "Cs", "Cn", "Co"}  # controls, lone surrogates, unassigned, private
 
@@ -664,14 +668,15 @@ def _clean_name(raw: str) -> tuple[str, tuple[str, ...]] | str:
     signed = _without_signature(raw)
     text = _without_courtesy(signed)
     thanks = signed[len(text) :]
-    if _THANKS_NAMES.fullmatch(thanks) and not text.rstrip(" ").endswith((".", ",", "!")):
-        words = text.split()  # Рахмет is also a first name
-        if len(words) < 2:  # surname and first name
-            text = signed
-        elif not has_patronymic(words[-1]):
+    before, words = text.rstrip(), text.split()
+    if words and _THANKS_NAMES.fullmatch(thanks) and not before.endswith((".", ",", "!")):
+        own_line = not _LINE_ENDS.isdisjoint(signed[len(before) :].rstrip())
+        if len(words) < 2:  # Рахмет is also a first name: surname and first name
+            text = signed if not own_line or is_surname(words[0].strip(_AROUND)) else text
+        elif not has_patronymic(words[-1]) and not own_line:
             return "bad_name"
     name = parse_name(text.strip(_AROUND))
-    if name is None:
+    if name is None or (name[-2] == " " and _INITIAL.search(text)):
         return "bad_name"
     names = [label for label, used in (("signature", signed != raw), ("courtesy", text != signed)) if used]
     return name, (*names, *(("name_spelling",) if name != text else ()))
@@ -718,11 +723,11 @@ def _clean_text(raw: str) -> tuple[str, tuple[str, ...]] | str:
 _CLEAN: dict[Kind, _Clean] = {Kind.NAME: _clean_name, Kind.IBAN: _clean_iban, Kind.TEXT: _clean_text}
 
 
-def _clears_bare(kind: Kind, value: str) -> bool:
+def _clears_bare(question: Question, value: str) -> bool:
     """Return whether a cleaned text is clear enough to be taken without R and address."""
-    if kind is Kind.NAME:
-        return looks_like_name(value)
-    if kind is Kind.TEXT:
+    if question.kind is Kind.NAME:
+        return looks_like_name(value, question.other_words)
+    if question.kind is Kind.TEXT:
         return "?" not in value and not sounds_lost(value)
     return True
 
@@ -770,7 +775,7 @@ def _answer_text_alone(reading: Reading, question: Question) -> Answer | Misread
     if isinstance(cleaned, str):
         return Misread(cleaned, start)
     value, names = cleaned
-    if not _clears_bare(question.kind, value):
+    if not _clears_bare(question, value):
         return Misread("no_r", start)
     return Answer(value, None, tuple(sorted({"bare", *names, *(("leading",) if start else ())})))
 

@@ -1,6 +1,7 @@
 """Replies: the corpus, the coercions by name, and what holds for any text."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from smsflow.core.conversation import Conversation
+from smsflow.core.events import Answered, Began
+from smsflow.core.questions import Found, Missed, find_answer
 from smsflow.core.reply import (
     COERCIONS,
     REASONS,
@@ -21,6 +25,7 @@ from smsflow.core.reply import (
     read,
     spell,
 )
+from smsflow.core.step import step
 
 CORPUS = yaml.safe_load(Path(__file__).with_name("replies.yaml").read_text("utf-8"))
 
@@ -172,6 +177,36 @@ def test_reading_gives_what_follows_its_digits():
     assert reading.after(3) == "6-мкр  5"
     assert reading.after(4) == "мкр  5"
     assert reading.after(0) == "1.1.2, 6-мкр  5"
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["Высшее Образование", "Жоғары Білім", "Бәрі Дұрыс", "Общее Среднее", "Арнаулы Орта", "Орта Арнаулы",
+     "Свое Дело", "Отдел РАГС", "Источник Дохода", "Всё Верно", "Вост. Казахстан"],
+)  # fmt: skip
+def test_words_of_another_question_are_no_bare_name(shipped, phrase):
+    """She answers what she has read elsewhere, or says that all is right; with the address it is her word."""
+    dialog, conversation = asked_for_a_name(shipped)
+
+    assert isinstance(find_answer(read(phrase), [(dialog, conversation)]), Missed)
+
+
+@pytest.mark.parametrize("name", ["Ахметов Нурлан", "Абаев Абай", "Жамбыл Алатау", "Орта Ұлы Дінмұхамедұлы"])
+def test_places_and_what_else_a_person_may_be_called_are_bare_names(shipped, name):
+    """A label of one word that is written large is a place, and a place may be a name; a patronymic settles it."""
+    dialog, conversation = asked_for_a_name(shipped)
+
+    assert find_answer(read(name), [(dialog, conversation)]) == Found(0, "child_name", name, "", ("bare",))
+
+
+def asked_for_a_name(shipped):
+    """A mother who has chosen her language in the registration."""
+    dialog, at = shipped["birth-registration"], datetime(2026, 11, 18, tzinfo=UTC)
+    conversation = Conversation(1, dialog.name, dialog.revision, "b1", "77011234567", "1", "kk")
+    asked = step(dialog, conversation, Began(at, at)).conversation
+    named = step(dialog, asked, Answered(at, "greeting", "2", "", "R 1 1 2", ())).conversation
+    assert named.state == "child_name"
+    return dialog, named
 
 
 def test_two_readings_with_different_answers_are_never_guessed():
