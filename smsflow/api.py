@@ -252,7 +252,7 @@ class _Api:
     def route(self, app: FastAPI, clients: Sequence[Client]) -> None:
         """Put every endpoint into `app`."""
 
-        def add(way: str, endpoint: Callable[..., Any], summary: str, right: Right | None, **more: Any) -> None:  # noqa: ANN401
+        def add(way: str, endpoint: Callable[..., Any], summary: str, right: Right | None, **more: Any) -> None:  # noqa: ANN401 - keywords of FastAPI
             method, path = way.split()
             app.add_api_route(
                 path,

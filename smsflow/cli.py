@@ -103,7 +103,7 @@ def demo(births: Path | None, keep: bool) -> None:  # noqa: FBT001 - click gives
 @click.argument("dialogs", nargs=-1, metavar="[DIALOG]...")
 @click.option("--config", type=_FILE, help="Check this configuration too, and take the dialogs from its folder.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
-def check(dialogs: tuple[str, ...], config: Path | None, as_json: bool) -> None:  # noqa: FBT001
+def check(dialogs: tuple[str, ...], config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Say everything that is wrong with dialogs and configuration.
 
     DIALOG is a name, a YAML file or a folder; without one, all the dialogs of the configuration's folder, or

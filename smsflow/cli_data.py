@@ -134,8 +134,8 @@ def list_cases(
     limit: int,
     after: int,
     config: Path,
-    full: bool,  # noqa: FBT001
-    as_json: bool,  # noqa: FBT001
+    full: bool,  # noqa: FBT001 - click gives flags by name
+    as_json: bool,  # noqa: FBT001 - click gives flags by name
 ) -> None:
     """List cases, oldest first."""
     from smsflow.core.conversation import Status

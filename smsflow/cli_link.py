@@ -132,9 +132,9 @@ def trace(
     file: Path,
     seconds: float | None,
     texts: bool,  # noqa: FBT001 - click gives flags by name
-    passwords: bool,  # noqa: FBT001
+    passwords: bool,  # noqa: FBT001 - click gives flags by name
     config: Path,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001 - click gives flags by name
 ) -> None:
     """Write the PDUs of the link NAME into the new FILE, for Wireshark, while the daemon goes on.
 

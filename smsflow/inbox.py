@@ -246,7 +246,7 @@ class Inbox:
 
         self._writer.submit(job, done)
 
-    def _done(self, arrival: _Arrival, inbound: Inbound, result: Any, error: Exception | None) -> None:  # noqa: ANN401
+    def _done(self, arrival: _Arrival, inbound: Inbound, result: Any, error: Exception | None) -> None:  # noqa: ANN401 - whatever the job gave
         if isinstance(error, StoreError):
             arrival.respond(Status.RSYSERR)
         elif error is not None:

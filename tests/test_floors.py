@@ -1,6 +1,7 @@
 """The house: who may import whom, and what the core must never touch."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ def test_modules_say_what_they_are_and_what_they_offer() -> None:
             if isinstance(target, ast.Name)
         }
         assert "__all__" in names or path.name in ("__init__.py", "__main__.py"), f"{name_of(path)} has no __all__"
+
+
+def test_whoever_silences_the_linter_says_why() -> None:
+    """A rule's number alone tells nobody whether it still holds."""
+    files = [*MODULES, *(ROOT / "tests").rglob("*.py")]
+    lines = [(path, line) for path in files for line in path.read_text().splitlines()]
+    bare = re.compile(r"#\s*noqa\b(?!.* - \S)")
+
+    assert [f"{path.name}: {line.strip()}" for path, line in lines if bare.search(line)] == []
 
 
 def test_core_has_no_circles() -> None:

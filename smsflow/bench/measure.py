@@ -134,7 +134,7 @@ class _Centre:
         return said
 
     def write(self, words: str = "") -> None:
-        assert self._process.stdin  # noqa: S101
+        assert self._process.stdin  # noqa: S101 - it is a pipe
         self._process.stdin.write(words + "\n")
         self._process.stdin.flush()
 

@@ -220,7 +220,7 @@ def _part(document: Document, path: Path) -> Any:  # noqa: ANN401 - any value of
     return value
 
 
-def _without(value: Any, where: Path, stubs: Mapping[str, Any]) -> tuple[Any, Path]:  # noqa: ANN401
+def _without(value: Any, where: Path, stubs: Mapping[str, Any]) -> tuple[Any, Path]:  # noqa: ANN401 - any part of the document
     """`value` without what is at `where` (or with its stub), and the path that was left out: never half a list."""
     holders = [value]
     for part in where[:-1]:
@@ -238,7 +238,7 @@ def _without(value: Any, where: Path, stubs: Mapping[str, Any]) -> tuple[Any, Pa
     return value, where
 
 
-def _problems(value: Any, error: ValidationError) -> Iterator[tuple[Path, str]]:  # noqa: ANN401
+def _problems(value: Any, error: ValidationError) -> Iterator[tuple[Path, str]]:  # noqa: ANN401 - any part of the document
     """Each place below `value` that is not right, with what was expected; one sentence a place.
 
     Where one of several forms may stand, pydantic complains once for each; only the form that was meant counts.
@@ -256,13 +256,13 @@ def _problems(value: Any, error: ValidationError) -> Iterator[tuple[Path, str]]:
             yield where, f"expected {expected}, got {_shown(details[0].get('input'))}"
 
 
-def _has(value: Any, part: str | int) -> bool:  # noqa: ANN401
+def _has(value: Any, part: str | int) -> bool:  # noqa: ANN401 - any part of the document
     if isinstance(value, dict):
         return part in value
     return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
-def _place_of(value: Any, location: Sequence[str | int], *, is_missing: bool) -> Path:  # noqa: ANN401
+def _place_of(value: Any, location: Sequence[str | int], *, is_missing: bool) -> Path:  # noqa: ANN401 - any part of the document
     """`location` without the parts that name a form of a union, which are nowhere in the file."""
     where: list[str | int] = []
     for number, part in enumerate(location, 1):

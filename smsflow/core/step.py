@@ -107,7 +107,7 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
     ask = question_of(dialog, conversation)
     asked_at = conversation.asked_at
     assert ask is not None  # noqa: S101 - only an open question has reminders
-    assert asked_at is not None  # noqa: S101
+    assert asked_at is not None  # noqa: S101 - as above
     passed = sum(remind.after(asked_at) <= event.at for remind in ask.silence.remind)
     due = next_due(ask, asked_at, reminded=passed, reminded_at=event.at)
     move.now = replace(conversation, reminded=passed, due=due)

@@ -110,7 +110,7 @@ class Arrivals:
         The parts of a text that was complete are remembered for a while: delivered again they are no new text.
         """
         row = self._execute(
-            f"SELECT payload, state, at FROM part WHERE {_OF} AND number = ?",  # noqa: S608
+            f"SELECT payload, state, at FROM part WHERE {_OF} AND number = ?",  # noqa: S608 - _OF is ours
             (*part.key, part.number),
         ).fetchone()
         if row is not None:
@@ -120,7 +120,7 @@ class Arrivals:
                 return ()
             self._set_aside(part, state)
         self._execute(
-            f"INSERT INTO part ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO part ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - _COLUMNS is ours
             (
                 utc(part.at), *part.key, part.number, part.total, part.data_coding, part.payload,
                 part.link, part.session, part.sequence,
@@ -129,17 +129,17 @@ class Arrivals:
         parts = self._load_parts(part.key)
         if len(parts) < part.total:
             return ()
-        self._execute(f"UPDATE part SET state = 'joined' WHERE {_OF}", part.key)  # noqa: S608
+        self._execute(f"UPDATE part SET state = 'joined' WHERE {_OF}", part.key)  # noqa: S608 - _OF is ours
         return parts
 
     def _load_parts(self, key: PartKey) -> tuple[Part, ...]:
-        rows = self._execute(f"SELECT {_COLUMNS} FROM part WHERE {_OF} ORDER BY number", key).fetchall()  # noqa: S608
+        rows = self._execute(f"SELECT {_COLUMNS} FROM part WHERE {_OF} ORDER BY number", key).fetchall()  # noqa: S608 - both are ours
         return tuple(Part(read_time(row[0], self._zone), *row[1:]) for row in rows)
 
     def _note_again(self, part: Part) -> None:
         """A part has come again: delivered again, or the like part of a new text with the same reference."""
         self._execute(
-            f"UPDATE part SET state = 'again', at = ? WHERE {_OF} AND number = ? AND state IN ('joined', 'again')",  # noqa: S608
+            f"UPDATE part SET state = 'again', at = ? WHERE {_OF} AND number = ? AND state IN ('joined', 'again')",  # noqa: S608 - _OF is ours
             (utc(part.at), *part.key, part.number),
         )
 
@@ -147,15 +147,15 @@ class Arrivals:
         """The reference of `part` is used for a new text; what is left of the old one no longer has it."""
         if state == "waiting":
             self._execute(
-                f"UPDATE part SET reference = reference || ' before ' || ? WHERE {_OF}",  # noqa: S608
+                f"UPDATE part SET reference = reference || ' before ' || ? WHERE {_OF}",  # noqa: S608 - _OF is ours
                 (utc(part.at), *part.key),
             )
             return
         self._execute(
-            f"DELETE FROM part WHERE {_OF} AND (state <> 'again' OR number = ? OR at < ?)",  # noqa: S608
+            f"DELETE FROM part WHERE {_OF} AND (state <> 'again' OR number = ? OR at < ?)",  # noqa: S608 - _OF is ours
             (*part.key, part.number, utc(part.at - _SAME_MOMENT)),
         )
-        self._execute(f"UPDATE part SET state = 'waiting' WHERE {_OF}", part.key)  # noqa: S608
+        self._execute(f"UPDATE part SET state = 'waiting' WHERE {_OF}", part.key)  # noqa: S608 - _OF is ours
 
     def find_stale_parts(self, before: datetime, most: int) -> tuple[PartKey, ...]:
         """Texts that are not complete, and whose last part came before then."""
@@ -174,7 +174,7 @@ class Arrivals:
         A part that comes later still completes the text.
         """
         released = self._execute(
-            f"UPDATE part SET state = 'released' WHERE {_OF} AND state = 'waiting'",  # noqa: S608
+            f"UPDATE part SET state = 'released' WHERE {_OF} AND state = 'waiting'",  # noqa: S608 - _OF is ours
             key,
         )
         return self._load_parts(key) if released.rowcount else ()

@@ -158,7 +158,7 @@ class Outbox:
         known = sorted(routes.links) if len(routes.links) > 1 else []
         marks = ",".join("?" * len(known))
         self._execute(
-            "UPDATE outbox SET route = '' WHERE status IN ('queued', 'held') AND route <> ''"  # noqa: S608
+            "UPDATE outbox SET route = '' WHERE status IN ('queued', 'held') AND route <> ''"  # noqa: S608 - question marks only
             f" AND route NOT IN ({marks})",
             known,
         )

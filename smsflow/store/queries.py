@@ -95,7 +95,7 @@ class Queries:
 
     def case(self, number: int, *, full: bool) -> dict[str, Any] | None:
         """One case as design.md §6 shows it, None when there is no such case."""
-        rows = self._rows(f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE id = ?", number)  # noqa: S608
+        rows = self._rows(f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE id = ?", number)  # noqa: S608 - the columns are ours
         if not rows:
             return None
         conversation = read_conversation(rows[0], self._zone)

@@ -233,7 +233,7 @@ class Store:
 
     def _conversations(self, where: str, value: str | int) -> tuple[Conversation, ...]:
         rows = self._execute(
-            f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE {where} ORDER BY id",  # noqa: S608
+            f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE {where} ORDER BY id",  # noqa: S608 - columns and conditions are ours
             (value,),
         )
         return tuple(read_conversation(row, self._zone) for row in rows.fetchall())
