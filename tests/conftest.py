@@ -14,6 +14,7 @@ from smsflow.library import load_files, shipped_dialogs
 def pytest_addoption(parser):
     parser.addoption("--update", action="store_true", help="write what happens now into tests/transcripts")
     parser.addoption("--kills", type=int, default=20, help="how often tests/test_kills.py kills the daemon")
+    parser.addoption("--flood", type=float, default=6.0, help="seconds of the flood in tests/test_flood.py")
     parser.addoption("--kill-seed", type=int, default=1, help="when it does, and who says what")
 
 
