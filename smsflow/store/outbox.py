@@ -95,7 +95,7 @@ _FROM = "FROM outbox o LEFT JOIN conversation c ON c.id = o.conversation"
 _OPEN = "{0}.status IN ('queued', 'held') AND ({0}.status = 'queued' OR {0}.attempts > 0)"
 _NEXT_OPEN = f"SELECT {_TEXT} {_FROM} WHERE o.msisdn = ? AND o.id > ? AND {_OPEN.format('o')} ORDER BY o.id LIMIT 1"
 _QUEUED = (  # and whether another text for the phone goes before it
-    f"SELECT o.urgency, o.id, o.msisdn, EXISTS (SELECT 1 FROM outbox e WHERE e.msisdn = o.msisdn AND e.id < o.id"  # noqa: S608
+    f"SELECT o.urgency, o.id, o.msisdn, EXISTS (SELECT 1 FROM outbox e WHERE e.msisdn = o.msisdn AND e.id < o.id"  # noqa: S608 - columns and conditions are ours
     f" AND {_OPEN.format('e')}), {_TEXT} {_FROM}"
     " WHERE o.status = 'queued' AND o.route = ? ORDER BY o.urgency, o.id"
 )
