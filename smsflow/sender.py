@@ -328,9 +328,8 @@ class Sender:
             if flight.taken:
                 self._store.outbox.mark_taken(text.id, text.msisdn, flight.total, flight.taken, now)
             write()
-            self._busy.discard(text.msisdn)
 
-        self._write(job)
+        self._write(job, frees=text.msisdn)
 
     def _forget(self, session: Session, text: int) -> int:
         """Do not submit the parts that are left of a text; how many they were."""
@@ -340,14 +339,22 @@ class Sender:
             lane.waiting = deque(pair for pair in lane.waiting if pair[0].text != text)
         return before - len(lane.waiting)
 
-    def _write(self, job: Callable[[], object]) -> None:
-        if self.writer is not None:
-            self.writer.submit(job, partial(self._written, job))
+    def _write(self, write: Callable[[], object], frees: str = "") -> None:
+        """Write down what became of a text; the same transaction may claim the next one for the phone `frees`."""
 
-    def _written(self, job: Callable[[], object], _result: object, error: Exception | None) -> None:
-        """What could not be written now is written later; after a crash the text is in doubt."""
+        def job() -> None:
+            write()
+            self._busy.discard(frees)
+
+        if self.writer is not None:
+            self.writer.submit(job, partial(self._written, write, frees))
+
+    def _written(self, write: Callable[[], object], frees: str, _: object, error: Exception | None) -> None:
+        """What could not be written now is written later, and the phone waits; after a crash it is in doubt."""
         if isinstance(error, StoreError):
-            asyncio.get_running_loop().call_later(_WRITE_AGAIN_S, self._write, job)
+            if frees:
+                self._busy.add(frees)
+            asyncio.get_running_loop().call_later(_WRITE_AGAIN_S, self._write, write, frees)
 
 
 def _is_expected(session: Session) -> bool:

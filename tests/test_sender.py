@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from world import NOON, World, a_world
 
 from smsflow.core.effects import Send, Urgency
+from smsflow.core.errors import StoreError
 from smsflow.sender import Sender
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import SessionState
@@ -163,6 +166,51 @@ def test_22_a_text_that_is_refused_for_now_keeps_later_ones_waiting(desk: Make) 
     desk.answer(line, 3)
     desk.answer(line, 4)
     assert line.texts()[2:] == [(ANNA, "a1"), (ANNA, "a1"), (ANNA, "a2"), (ANNA, "a3")]
+
+
+class FailingDisk:
+    """Refuses a transaction when it is told to; what the sender would do later, `later` does."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk = desk
+        self._waiting: list[Callable[[], object]] = []
+        loop = SimpleNamespace(
+            call_soon=lambda *_: None, call_later=lambda _, do, *how: self._waiting.append(partial(do, *how))
+        )
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+
+    def refuse(self) -> None:
+        def job() -> None:
+            raise StoreError("the disk is full")
+
+        self.desk.writer.submit(job, lambda *_: None)
+        self.desk.writer.commit()
+
+    def later(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for do in waiting:
+            do()
+        self.desk.writer.commit()
+
+
+def test_text_whose_refusal_could_not_be_written_is_not_overtaken(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the disk refuses, the store says of it that it is on its way: the next one waits."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a1"), (ANNA, "a2"))
+    disk = FailingDisk(desk, monkeypatch)
+
+    line.free += 1
+    desk.sender.answered(line, line.taken[0][0], Status.RTHROTTLED, "")
+    disk.refuse()
+    desk.writer.commit()  # the disk takes things again
+    assert line.texts() == [(ANNA, "a1")]
+
+    disk.refuse()
+    disk.later()
+    assert line.texts() == [(ANNA, "a1"), (ANNA, "a1")]
 
 
 def test_22_refusals_are_bounded_and_throttling_does_not_count(desk: Make) -> None:
