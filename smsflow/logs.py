@@ -6,10 +6,13 @@ DEBUG: single texts. No phone number, name or text of anybody stands in a line.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO, cast
+from functools import cache
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -116,7 +119,7 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False))
         if watched
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
+        else structlog.processors.JSONRenderer(serializer=_dump)
     )
     marked: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -126,7 +129,7 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *marked, *shown],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(lasting),
+        logger_factory=structlog.WriteLoggerFactory(lasting),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(lasting)
@@ -142,6 +145,17 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # its own handlers would write beside ours
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+
+
+def _dump(line: structlog.typing.EventDict, *, default: Callable[[Any], Any]) -> str:
+    """`line` as JSON, letters as they are; `default` makes something of what JSON does not know."""
+    return _encoder(default).encode(line)
+
+
+@cache
+def _encoder(default: Callable[[Any], Any]) -> json.JSONEncoder:
+    """One for all lines: `json.dumps` would make one for each."""
+    return json.JSONEncoder(ensure_ascii=False, default=default)
 
 
 def short_revision(revision: str) -> str:
