@@ -12,7 +12,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
-__all__ = ["Asked", "Conversation", "Due", "DueKind", "Status", "changed"]
+__all__ = ["Asked", "Conversation", "Due", "DueKind", "Status", "changed", "made"]
 
 
 class Status(Enum):
@@ -98,6 +98,16 @@ class _Draft(Conversation):
 _NAMES = tuple(each.name for each in fields(Conversation))
 _values_of = attrgetter(*_NAMES)
 _Draft.__init__ = make_dataclass("_Thawed", _NAMES).__init__  # type: ignore[misc, method-assign]  # a frozen one is slow
+
+
+def made(*values: Any) -> Conversation:  # noqa: ANN401 - fields of a conversation
+    """Return the conversation whose fields have `values`, all of them and in their order.
+
+    For the store, which makes one for each reply; everybody else names the fields.
+    """
+    draft = _Draft(*values)
+    draft.__class__ = Conversation  # type: ignore[assignment]  # written to no more
+    return draft
 
 
 def changed(conversation: Conversation, **changes: Any) -> Conversation:  # noqa: ANN401 - fields of a conversation

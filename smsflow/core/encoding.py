@@ -234,7 +234,7 @@ def segments(text: str) -> int:
             return len(split(text))
         alone, part = 160, 153
     else:
-        if max(text) > "\uffff":
+        if len(text.encode("utf-16-be", "surrogatepass")) > 2 * len(text):  # a character beyond U+FFFF
             return len(split(text))
         alone, part = 70, 67
     return 1 if len(text) <= alone else -(-len(text) // part)

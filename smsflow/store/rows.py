@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from smsflow.core import events
-from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status
+from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status, made
 from smsflow.core.events import Event
 
 try:
@@ -113,35 +113,39 @@ def _asked(asked: Asked) -> tuple[str, str, str]:
 
 def read_conversation(row: tuple[Any, ...], zone: tzinfo) -> Conversation:
     """The conversation in a row of `CONVERSATION_COLUMNS`, its times in `zone`."""
-    (case, dialog, revision, birth_id, msisdn, child, language, state, status, result) = row[:10]
+    case, dialog, revision, birth_id, msisdn, child, language, state, status, result = row[:10]
     wait, misread, reminded, asked_at, due_kind, due_at, body_json, version = row[10:18]
     body = load(body_json)
-    return Conversation(
-        case=case,
-        dialog=dialog,
-        revision=revision,
-        birth_id=birth_id,
-        msisdn=msisdn,
-        child=child,
-        language=language,
-        state=state,
-        status=Status(status),
-        result=result,
-        facts=body["facts"],
-        answers=body["answers"],
-        trail=tuple(Asked(*asked) for asked in body["trail"]),
-        sealed=body["sealed"],
-        held=tuple((event_id, name, data) for event_id, name, data in body["held"]),
-        back=Asked(*body["back"]) if body["back"] else None,
-        printed={state: tuple(addresses) for state, addresses in body["printed"].items()},
-        page=body["page"],
-        wait=wait,
-        misread=misread,
-        reminded=reminded,
-        asked_at=read_time(asked_at, zone) if asked_at else None,
-        due=Due(DueKind(due_kind), read_time(due_at, zone)) if due_at else None,
-        version=version,
+    return made(
+        case,
+        dialog,
+        revision,
+        birth_id,
+        msisdn,
+        child,
+        language,
+        state,
+        _STATUSES[status],
+        result,
+        body["facts"],
+        body["answers"],
+        tuple([Asked(*asked) for asked in body["trail"]]),
+        body["sealed"],
+        Asked(*body["back"]) if body["back"] else None,
+        {state: tuple(addresses) for state, addresses in body["printed"].items()},
+        tuple([(event_id, name, data) for event_id, name, data in body["held"]]),
+        body["page"],
+        wait,
+        misread,
+        reminded,
+        read_time(asked_at, zone) if asked_at else None,
+        Due(_DUE_KINDS[due_kind], read_time(due_at, zone)) if due_at else None,
+        version,
     )
+
+
+_STATUSES = {status.value: status for status in Status}
+_DUE_KINDS = {kind.value: kind for kind in DueKind}
 
 
 def event_json(event: Event) -> str:
