@@ -64,8 +64,8 @@ def run(config: Path, log_level: str) -> None:
         _fail(2, *findings_in(error))
     except DialogError as error:
         _fail(2, *findings_in(error, folder))
-    except StoreError as error:
-        _fail(2, _sentence(error))
+    except StoreError as error:  # a full disk, another daemon: it may be over at the next start
+        _fail(1, _sentence(error))
 
 
 @main.command()

@@ -125,23 +125,23 @@ def test_run_refuses_dialogs_with_errors_and_takes_warnings(tmp_path, dialogs) -
 
 
 def test_run_leaves_a_store_in_use_alone(tmp_path, dialogs) -> None:
-    """A second daemon on one store is refused with a sentence; exit code 2."""
+    """A second daemon on one store is refused with a sentence; exit code 1: it may be over soon."""
     store = open_store(tmp_path / "smsflow.db", None)
     try:
         done = smsflow("run", "--config", configure(tmp_path))
     finally:
         store.close()
 
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr == f"{tmp_path}/smsflow.db is in use by another smsflow; stop that one first\n"
 
 
 def test_run_says_in_one_line_why_a_store_cannot_be_used(tmp_path, dialogs) -> None:
-    """Exit code 2: nothing that waiting would mend."""
+    """Exit code 1, as for a disk that is full: the configuration is right."""
     (tmp_path / "smsflow.db").write_text("a diary, not a database" * 400)
     done = smsflow("run", "--config", configure(tmp_path))
 
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr == (
         f"Cannot use {tmp_path}/smsflow.db: it is not a store: name another file, or restore a backup with"
         " `smsflow restore` (file is not a database)\n"

@@ -475,6 +475,21 @@ def test_person_lets_a_text_in_doubt_be_sent_again(desk: Make) -> None:
         assert desk.world.engine.operate(case, "resend", NOON).value == "stale"
 
 
+def test_stop_is_the_end_of_what_is_in_doubt(desk: Make) -> None:
+    """A person who sends it again all the same does not reach her with it; what she wrote stands."""
+    line = Line()
+    desk = desk(line, on_doubt=OnDoubt(hold_questions=True, hold_notices=True))
+    case = desk.world.birth()
+    desk.writer.commit()
+    cut(desk, line)
+    desk.world.reply("STOP")
+    desk.writer.submit(lambda: desk.world.engine.operate(case, "resend", NOON), lambda *_: None)
+    sent = len(line.taken)
+    desk.writer.commit()
+    assert len(line.taken) == sent + 1  # that it has ended
+    assert sorted(desk.statuses()) == ["dropped", "sending"]
+
+
 def test_text_that_cuts_every_connection_goes_alone_and_then_waits_for_a_person(desk: Make) -> None:
     """What was on the wire with it is sent with it three times at most, and is no suspect when it is taken."""
     line = Line()

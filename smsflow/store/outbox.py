@@ -410,7 +410,7 @@ class Outbox:
         return row is not None
 
     def drop(self, case: int, at: datetime) -> None:
-        """What has not gone out for a case must not go out; what is on its way must not be tried again."""
+        """What has not gone out for a case must not go out; what is on its way or in doubt, not again."""
         self._drop("conversation", case, at)
 
     def drop_phone(self, msisdn: str, at: datetime) -> None:
@@ -418,7 +418,11 @@ class Outbox:
         self._drop("msisdn", msisdn, at)
 
     def _drop(self, column: str, value: int | str, at: datetime) -> None:
-        self._execute(f"UPDATE outbox SET wait=? WHERE {column}=? AND status='sending'", (_NEVER, value))  # noqa: S608 - ours
+        for status in ("sending", "in_doubt"):  # each has its index
+            self._execute(
+                f"UPDATE outbox SET wait=? WHERE {column}=? AND status='{status}'",  # noqa: S608 - ours
+                (_NEVER, value),
+            )
         self._execute(
             f"UPDATE outbox SET status='dropped', changed_at=? WHERE {column}=? AND status IN ('queued', 'held')",  # noqa: S608 - ours
             (utc(at), value),
