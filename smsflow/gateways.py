@@ -141,10 +141,13 @@ class Gateways:
 
     async def _find_due(self) -> list[Application]:
         """Due applications for which there is room. Those of a kind without a gateway are flagged and put off."""
+        room = Counter(dict.fromkeys(self._gateways, _AT_ONCE))
+        room.subtract(application.kind for application in self._under_way.values())
+        full = tuple(kind for kind, left in room.items() if left <= 0)  # however many wait, they hide no other
 
         def job() -> tuple[Application, ...]:
             now = self._now()
-            due = self._store.due_applications(now, _FETCHED + len(self._under_way))
+            due = self._store.due_applications(now, _FETCHED + len(self._under_way), but_of=full)
             for application in due:
                 if application.kind not in self._gateways:
                     self._put_off(application, now)
@@ -154,8 +157,6 @@ class Gateways:
             due = await self._writer.run(job)
         except StoreError:
             return []  # the daemon tells; the next look is soon
-        room = Counter(dict.fromkeys(self._gateways, _AT_ONCE))
-        room.subtract(application.kind for application in self._under_way.values())
         found: list[Application] = []
         for application in due:
             if application.id not in self._under_way and room[application.kind] > 0:

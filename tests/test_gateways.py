@@ -274,11 +274,11 @@ def test_application_that_is_under_way_is_not_posted_again(tmp_path):
 
 
 def test_body_that_hangs_has_sixteen_at_once_and_holds_up_no_other(tmp_path):
-    """Twenty wait for the one; those of the other go at once."""
+    """More wait for the one than are looked at in one go; those of the other go at once."""
 
     async def scenario(scene):
         apply(scene.world)
-        add_applications(scene.world, 19)
+        add_applications(scene.world, 400)
         scene.gateways.wake()
         await scene.until(lambda: len(scene.body.requests) == 16)
         add_applications(scene.world, 2, kind="allowance")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -340,12 +340,15 @@ class Store:
 
     # --- bodies ------------------------------------------------------------------------------------
 
-    def due_applications(self, now: datetime, most: int) -> tuple[Application, ...]:
-        """Applications that are to be tried now, the longest overdue first."""
+    def due_applications(
+        self, now: datetime, most: int, *, but_of: Collection[str] = ()
+    ) -> tuple[Application, ...]:
+        """Applications that are to be tried now, the longest overdue first; none of the kinds in `but_of`."""
         rows = self._execute(
             "SELECT id, conversation, kind, data, attempts FROM application"
-            " WHERE status='queued' AND next_at <= ? ORDER BY next_at LIMIT ?",
-            (utc(now), most),
+            " WHERE status='queued' AND next_at <= ? AND kind NOT IN (SELECT value FROM json_each(?))"
+            " ORDER BY next_at LIMIT ?",
+            (utc(now), dump(list(but_of)), most),
         ).fetchall()
         return tuple(Application(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows)
 
