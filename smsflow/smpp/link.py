@@ -592,8 +592,10 @@ class Link:
         self._deadline = now + self.settings.bind_timeout_s
 
     def lost(self, reason: str) -> tuple[Event, ...]:
-        """Return what the end of the connection brings about."""
-        self._close(self._leaving_reason() if self._peer_left else reason)
+        """Return what the end of the connection brings about: once unbind is on the wire, that is an answer too."""
+        if self.state is LinkState.UNBINDING:
+            reason = self._leaving_reason() if self._peer_left else self._reason
+        self._close(reason)
         return self._take_events()
 
     def _expire(self, now: float) -> None:

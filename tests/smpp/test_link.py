@@ -337,6 +337,19 @@ def test_our_unbind_ends_in_time_whatever_the_message_centre_does():
     assert link.tick(10) == (InDoubt(("a",)), Closed("unbind was not answered"))
 
 
+def test_a_connection_that_ends_on_our_unbind_was_left_in_peace():
+    """Some message centres hang up instead of answering; before our unbind is out it is a loss."""
+    link = bound()
+    link.unbind(0, grace_s=10)
+    assert sent(link) == [Unbind(sequence=2)]
+    assert link.lost("closed") == (Closed("unbound"),)
+
+    link = bound()
+    link.submit("a", TEXT, 0)
+    link.unbind(0, grace_s=10)
+    assert link.lost("closed") == (InDoubt(("a",)), Closed("closed"))
+
+
 def test_a_lost_connection_leaves_the_window_in_doubt():
     """In the order in which the texts went out, and once."""
     link = bound()
