@@ -133,12 +133,11 @@ def read_receipt(pdu: DeliverSm, alphabet: Alphabet = Alphabet.GSM) -> Receipt |
 
 def _read_fields(pdu: DeliverSm, alphabet: Alphabet) -> dict[str, str]:
     """Return the id, stat and err of the receipt's text, each empty if it is not there."""
-    _, octets = read_part(pdu, alphabet)
-    text = decode_received(pdu.data_coding, octets, alphabet)
-    if is_gsm_coding(pdu.data_coding):
-        plain = octets.decode("latin-1")
-        if _is_plain(_FIELDS["id"].search(plain)):
-            text = plain
+    _, octets = read_part(pdu)
+    text = octets.decode("latin-1")
+    if not (is_gsm_coding(pdu.data_coding) and _is_plain(_FIELDS["id"].search(text))):
+        _, octets = read_part(pdu, alphabet)
+        text = decode_received(pdu.data_coding, octets, alphabet)
     text = text.replace("\0", "")
     found = {name: pattern.search(text) for name, pattern in _FIELDS.items()}
     return {name: match[1] if match else "" for name, match in found.items()}
@@ -147,7 +146,8 @@ def _read_fields(pdu: DeliverSm, alphabet: Alphabet) -> dict[str, str]:
 def _is_plain(message_id: re.Match[str] | None) -> bool:
     """Whether an id was written in ASCII, though data_coding says GSM: what differs there are control characters.
 
-    Most centres write receipts so; by the GSM alphabet `_` would be `§`, and the id that of no text.
+    Most centres write receipts so, also where texts are packed; by the GSM alphabet `_` would be `§`, and the id
+    that of no text.
     """
     return message_id is not None and message_id[1].isascii() and message_id[1].isprintable()
 

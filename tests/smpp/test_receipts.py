@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsflow.core.encoding import Alphabet, pack
 from smsflow.smpp.codec import DeliverSm
 from smsflow.smpp.receipts import Ids, Receipt, State, id_key, id_keys, read_receipt
 
@@ -120,6 +121,13 @@ def test_an_id_is_the_same_in_ascii_and_in_the_gsm_alphabet(written, coding):
     text = TEXT.replace(b"0A1F", written)
     receipt = read_receipt(DeliverSm(esm_class=0x04, data_coding=coding, short_message=text))
     assert receipt == Receipt("a_7@$", State.DELIVERED, "000")
+
+
+def test_a_receipt_in_ascii_is_read_where_texts_are_packed():
+    """The centre writes receipts, and packs what comes from phones; one that packs both is read too."""
+    for octets in (TEXT, pack(TEXT)):
+        receipt = read_receipt(DeliverSm(esm_class=0x04, short_message=octets), Alphabet.GSM_PACKED)
+        assert receipt == Receipt("0A1F", State.DELIVERED, "000")
 
 
 def test_a_receipt_in_ucs2_is_read():
