@@ -234,7 +234,7 @@ class Sender:
             self._settle(session, flight)
             return
         _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=link)
-        self._end(flight.text, lambda: None)
+        self._end(flight.text, lambda: None, may_wait=True)
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
         """These were sent, and will hardly be answered."""
@@ -317,7 +317,7 @@ class Sender:
         _log.warning(TEXT_FAILED, text_id=text.id, status=error, link=session.settings.name)
         self._end(text, partial(self._store.outbox.fail, text.id, error, self._now()))
 
-    def _end(self, text: DueText, write: Callable[[], object]) -> None:
+    def _end(self, text: DueText, write: Callable[[], object], *, may_wait: bool = False) -> None:
         """A text is no longer on its way: the parts that were taken and `write` say so, and its phone is free."""
         flight, now = self._flights.pop(text.id), self._now()
         for lane in self._lanes.values():
@@ -329,7 +329,7 @@ class Sender:
                 self._store.outbox.mark_taken(text.id, text.msisdn, flight.total, flight.taken, now)
             write()
 
-        self._write(job, frees=text.msisdn)
+        self._write(job, frees=text.msisdn, may_wait=may_wait)
 
     def _forget(self, session: Session, text: int) -> int:
         """Do not submit the parts that are left of a text; how many they were."""
@@ -339,7 +339,7 @@ class Sender:
             lane.waiting = deque(pair for pair in lane.waiting if pair[0].text != text)
         return before - len(lane.waiting)
 
-    def _write(self, write: Callable[[], object], frees: str = "") -> None:
+    def _write(self, write: Callable[[], object], frees: str = "", *, may_wait: bool = False) -> None:
         """Write down what became of a text; the same transaction may claim the next one for the phone `frees`."""
 
         def job() -> None:
@@ -347,7 +347,7 @@ class Sender:
             self._busy.discard(frees)
 
         if self.writer is not None:
-            self.writer.submit(job, partial(self._written, write, frees))
+            self.writer.submit(job, partial(self._written, write, frees), may_wait=may_wait)
 
     def _written(self, write: Callable[[], object], frees: str, _: object, error: Exception | None) -> None:
         """What could not be written now is written later, and the phone waits; after a crash it is in doubt."""

@@ -20,6 +20,8 @@ from smsflow.store.store import Store
 
 __all__ = ["Writer"]
 
+_WAIT_S = 0.01
+
 Result = TypeVar("Result")
 Job = Callable[[], Any]
 Done = Callable[[Any, Exception | None], None]
@@ -51,14 +53,22 @@ class Writer:
         self._after = after
         self._jobs: list[tuple[Job, Done]] = []
         self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
         self.failing: Exception | None = None  # why the last transaction failed, None when it did not
         self.written_at = clock()  # when it last took something, by `clock`
         self._clock = clock
 
-    def submit(self, job: Job, done: Done) -> None:
-        """Run `job` in the next transaction; `done(result, error)` is called when it is on the disk."""
+    def submit(self, job: Job, done: Done, *, may_wait: bool = False) -> None:
+        """Run `job` in the next transaction; `done(result, error)` is called when it is on the disk.
+
+        That is soon, unless it `may_wait`, because nobody is answered when it is written: then a transaction is
+        begun for it only when none has come by after some milliseconds.
+        """
         self._jobs.append((job, done))
-        self._schedule()
+        if not may_wait:
+            self._schedule()
+        elif self._timer is None and not self._scheduled:
+            self._timer = asyncio.get_running_loop().call_later(_WAIT_S, self.commit)
 
     def wake(self) -> None:
         """Have a transaction soon, even when there is no job: `last` may have something to do."""
@@ -87,6 +97,9 @@ class Writer:
     def commit(self) -> None:
         """Run and commit what is waiting, then tell everybody."""
         self._scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         jobs, self._jobs = self._jobs, []
         if self.failing is not None:  # what happens to write nothing proves nothing
             jobs.insert(0, (self._store.touch, lambda *_: None))

@@ -37,6 +37,42 @@ def test_what_arrives_together_is_committed_together(tmp_path: Path) -> None:
         assert world.flags() == ["a", "b", "c"]
 
 
+def test_what_may_wait_goes_with_the_next_transaction(tmp_path: Path) -> None:
+    """Nobody is answered when it is written: it costs no COMMIT of its own while others come."""
+    with a_world(tmp_path) as world:
+        statements: list[str] = []
+        world.store._connection.set_trace_callback(statements.append)
+
+        async def play() -> None:
+            writer = writer_of(world)
+            writer.submit(flag(world, "a"), lambda *_: None, may_wait=True)
+            for _ in range(3):
+                await asyncio.sleep(0)  # the loop goes round, and nothing is begun
+            assert statements == []
+            await writer.run(flag(world, "b"))
+
+        asyncio.run(play())
+
+        assert statements.count("COMMIT") == 1
+        assert world.flags() == ["a", "b"]
+
+
+def test_what_may_wait_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """When nothing else comes it is written by itself, each time anew."""
+    with a_world(tmp_path) as world:
+
+        async def play() -> None:
+            writer = writer_of(world)
+            for name in "ab":
+                done = asyncio.Event()
+                writer.submit(flag(world, name), lambda *_, done=done: done.set(), may_wait=True)
+                await asyncio.wait_for(done.wait(), 5)
+
+        asyncio.run(play())
+
+        assert world.flags() == ["a", "b"]
+
+
 def test_savepoints_are_for_groups_in_which_a_job_fails(tmp_path: Path) -> None:
     """A group that goes well is BEGIN, its writes, COMMIT; one that does not is run again, job by job."""
     with a_world(tmp_path) as world:
