@@ -18,6 +18,7 @@ from smsflow.core.render import find_text, render
 from smsflow.core.reply import Keyword, Reading, read
 from smsflow.engine import Engine
 from smsflow.store.arrivals import Inbound
+from smsflow.store.outbox import Sent
 from smsflow.store.store import Store
 
 __all__ = ["REDELIVERY", "Handled", "Replies"]
@@ -88,9 +89,10 @@ class Replies:
         """
         held = self._held(inbound.msisdn)
         found = find_answer(read(inbound.text), held)
-        if isinstance(found, Found) and BARE in found.coercions and self._has_gone_out(held[found.index][1]):
-            event = NotUnderstood(inbound.at, "delivered_again", inbound.text)
-            return self._reply(held[found.index][1], event, reason=event.reason)
+        if isinstance(found, Found) and BARE in found.coercions:
+            conversation = held[found.index][1]
+            if self._store.outbox.find_sent(conversation.case, conversation.wait) is Sent.ALL:
+                return self._ask_in_full(inbound, conversation, "delivered_again")
         return Handled(Outcome.REPEATED.value, "delivered_again")
 
     def _held(self, msisdn: str) -> _Held:
@@ -98,9 +100,9 @@ class Replies:
             (self._engine.dialog_of(conversation), conversation) for conversation in self._store.load_phone(msisdn)
         ]
 
-    def _has_gone_out(self, conversation: Conversation) -> bool:
-        """Whether a message centre has taken the question that the conversation waits on."""
-        return not self._store.outbox.is_waiting(conversation.case, conversation.wait)
+    def _ask_in_full(self, inbound: Inbound, conversation: Conversation, reason: str) -> Handled:
+        """An answer without its address may be for this question or not: she is told the whole form."""
+        return self._reply(conversation, NotUnderstood(inbound.at, reason, inbound.text), reason=reason)
 
     def _handle(self, inbound: Inbound) -> Handled:
         if not inbound.msisdn:
@@ -125,9 +127,13 @@ class Replies:
 
     def _answer(self, inbound: Inbound, held: _Held, found: Found) -> Handled:
         conversation = held[found.index][1]
-        if BARE in found.coercions and not self._has_gone_out(conversation):
-            # she cannot have read the question yet: it is the answer to the one before, delivered again
-            return Handled(Outcome.REPEATED.value, "question_not_sent", conversation.case, conversation.dialog)
+        if BARE in found.coercions:
+            sent = self._store.outbox.find_sent(conversation.case, conversation.wait)
+            if sent is Sent.NONE:
+                # she cannot have read the question yet: it is the answer to the one before, delivered again
+                return Handled(Outcome.REPEATED.value, "question_not_sent", conversation.case, conversation.dialog)
+            if sent is Sent.PERHAPS:
+                return self._ask_in_full(inbound, conversation, "question_on_its_way")
         event = Answered(inbound.at, found.state, found.value, found.also, inbound.text, found.coercions)
         if conversation.status is Status.CLOSED:
             self._explain_once(inbound, [held[found.index]])

@@ -236,6 +236,28 @@ def test_bare_answer_counts_only_for_a_question_that_has_gone_out(world: World) 
     assert world.reply("1").outcome == "answered"
 
 
+def test_bare_answer_to_a_question_on_its_way_is_asked_for_in_full(world: World) -> None:
+    """The centre is slow to say that it has taken the question: she may have read it, or this comes again."""
+    case = to_education(world)
+    assert world.reply("1").outcome == "answered"
+    world.sending()
+    handled = world.reply("1")
+    assert (handled.outcome, handled.reason) == ("not_understood", "question_on_its_way")
+    assert world.case(case).state == "office"
+    assert [text for text in world.sent() if "R 1 1 2 1" in text]
+
+
+def test_bare_answer_while_a_reminder_is_queued_is_asked_for_in_full(world: World) -> None:
+    """The question itself was taken long ago: her answer is not lost without a word."""
+    case = to_education(world)
+    due = world.case(case).due
+    assert due
+    with world.store.transaction():
+        world.engine.fire_timer(case, due.at)
+    handled = world.reply("1")
+    assert (handled.outcome, handled.reason) == ("not_understood", "question_on_its_way")
+
+
 def test_bare_answer_that_may_be_a_second_delivery_is_asked_for_in_full(world: World) -> None:
     """The same digit on another link: a second delivery, or an answer to the next question. Nobody guesses."""
     case = to_education(world)

@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from heapq import merge
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from smsflow.core.encoding import segments
 from smsflow.store.receipts import Receipts, Report
 from smsflow.store.rows import utc
 
-__all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Taken"]
+__all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Sent", "Taken"]
 
 SUSPECT = 3
 
@@ -52,6 +53,15 @@ class Taken:
     link: str
     message_id: str
     key: str
+
+
+class Sent(Enum):
+    """Whether she can have read the texts of a wait."""
+
+    NONE = "none"
+    PERHAPS = "perhaps"
+    """One of them: it is on its way, or another has been taken."""
+    ALL = "all"
 
 
 _NEVER = -1  # a wait that no conversation is in
@@ -401,13 +411,13 @@ class Outbox:
     def _mark(self, text: int, status: str, now: datetime) -> None:
         self._execute("UPDATE outbox SET status=?, changed_at=? WHERE id=?", (status, utc(now), text))
 
-    def is_waiting(self, case: int, wait: int) -> bool:
-        """Whether a text of this wait has not been taken by any message centre yet."""
-        row = self._execute(
-            "SELECT 1 FROM outbox WHERE conversation=? AND wait=? AND status IN ('held', 'queued', 'sending')",
-            (case, wait),
-        ).fetchone()
-        return row is not None
+    def find_sent(self, case: int, wait: int) -> Sent:
+        """Whether the texts of this wait have gone out."""
+        rows = self._execute("SELECT status FROM outbox WHERE conversation=? AND wait=?", (case, wait)).fetchall()
+        statuses = {status for (status,) in rows}
+        if not statuses & {"held", "queued", "sending"}:
+            return Sent.ALL
+        return Sent.PERHAPS if statuses - {"held", "queued", "dropped"} else Sent.NONE
 
     def drop(self, case: int, at: datetime) -> None:
         """What has not gone out for a case must not go out; what is on its way or in doubt, not again."""
