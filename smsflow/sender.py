@@ -194,9 +194,7 @@ class Sender:
             self.writer.wake()
 
     def _drain(self, lane: _Lane) -> None:
-        for _ in range(min(len(lane.waiting), lane.session.room())):
-            if not lane.waiting:
-                return
+        while lane.waiting and lane.session.room():  # until it has said that there is none: then it calls `room`
             token, pdu = lane.waiting.popleft()
             try:
                 lane.session.submit(token, pdu)

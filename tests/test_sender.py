@@ -695,3 +695,18 @@ def test_what_was_claimed_for_a_link_leaves_by_another_when_it_is_throttled_for_
     desk.sender.throttled(north)
     desk.writer.commit()
     assert [pdu.destination_addr for _, pdu in south.taken] == [DORA] * moved
+
+
+def test_what_was_claimed_goes_out_until_the_session_has_said_that_there_is_no_room(desk: Make) -> None:
+    """`tps` makes room while parts go out; a session calls `room` only after it has told that there is none."""
+
+    class Filling(Line):
+        def submit(self, token, pdu) -> None:
+            super().submit(token, pdu)
+            self.free += len(self.taken) == 1  # a little time has passed
+
+    line = Filling(room=1)
+
+    desk(line).queue((ANNA, "ж" * 130))
+
+    assert len(line.taken) == 2
