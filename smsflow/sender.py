@@ -4,7 +4,7 @@ A text is `sending` on the disk before its first octet leaves. When its response
 is sent again, marked: at most the window's worth for each connection that is lost. While its connection lives it
 waits a little before that, because a response may be late; a late one is believed. What is in doubt
 a second time on a living connection, what cuts the connection when it goes alone, and what its link says to hold,
-waits for a person.
+waits for a person. Parts that were taken are not sent again, unless the text goes by another link.
 
 The daemon may die at any of these points:
 
@@ -24,7 +24,7 @@ be silent for more than some seconds, they go by another that has room.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -161,12 +161,13 @@ class Sender:
             self._flights[text.id] = _Flight(text, 0, 0)
             self._fail(lane.session, text, str(error))
             return
-        self._flights[text.id] = _Flight(text, len(parts), len(parts))
+        # As many taken as there are: it was cut otherwise then, by a configuration that has changed since.
+        taken = text.taken if len(text.taken) < len(parts) else frozenset()
+        left = [(part, pdu) for part, pdu in enumerate(parts) if part not in taken]
+        self._flights[text.id] = _Flight(text, len(parts), len(left))
         if text.doubts >= SUSPECT:
             lane.alone = text.id
-        lane.waiting.extend(
-            (_Token(text.id, part, len(parts), text.attempts), pdu) for part, pdu in enumerate(parts)
-        )
+        lane.waiting.extend((_Token(text.id, part, len(parts), text.attempts), pdu) for part, pdu in left)
 
     def _make_parts(self, session: Session, text: DueText) -> tuple[SubmitSm, ...]:
         settings = session.settings
@@ -267,10 +268,11 @@ class Sender:
         lane = self._lanes.get(session)
         if lane is None:
             return
-        for text in {token.text for token, _ in lane.waiting if token.part == 0}:
+        for text, waiting in Counter(token.text for token, _ in lane.waiting).items():
             flight = self._flights[text]
-            flight.open -= self._forget(session, text)
-            self._settle(session, flight)
+            if waiting == flight.open and not flight.taken:
+                flight.open -= self._forget(session, text)
+                self._settle(session, flight)
 
     def _settle(self, session: Session, flight: _Flight) -> None:
         """When nothing more can come for a text: fail it, or queue it again, as its gravest part asks."""

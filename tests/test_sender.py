@@ -278,7 +278,7 @@ def test_urgent_text_takes_those_before_it_along(desk: Make) -> None:
 
 
 def test_parts_of_a_text_are_settled_together(desk: Make) -> None:
-    """One part is throttled: the text goes again when the others are answered, whole, not before."""
+    """One part is throttled: it goes again when the others are answered, not before, and without them."""
     line = Line()
     desk = desk(line)
     desk.queue((ANNA, "x" * 400), (ANNA, "next"))
@@ -287,11 +287,52 @@ def test_parts_of_a_text_are_settled_together(desk: Make) -> None:
     desk.answer(line, 0)
     assert len(line.taken) == 3
     desk.answer(line, 2)
-    assert len(line.taken) == 6
-    for index in (3, 4, 5):
-        desk.answer(line, index)
-    assert line.texts()[6:] == [(ANNA, "next")]
+    assert line.texts()[3:] == line.texts()[1:2]
+    desk.answer(line, 3)
+    assert line.texts()[4:] == [(ANNA, "next")]
     assert desk.statuses() == ["accepted", "sending"]
+
+
+def test_a_centre_that_throttles_every_other_part_takes_each_once(desk: Make) -> None:
+    """However often it refuses, what it has taken counts."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a" * 500))
+    for index in range(8):
+        desk.answer(line, index, Status.ROK if index % 2 else Status.RTHROTTLED)
+    assert desk.statuses() == ["accepted"]
+    assert len(line.taken) == 8
+    assert sorted(token.part for token, _ in line.taken[1::2]) == [0, 1, 2, 3]
+
+
+def test_a_text_that_goes_on_by_another_link_goes_whole(desk: Make) -> None:
+    """Its parts may be cut otherwise there; and what is told of them would be told by two centres."""
+    north, south = Line("north", prefixes=("7701",)), Line("south")
+    desk = desk(north, south)
+    desk.queue((ANNA, "x" * 300))
+    desk.answer(north, 0)
+    north.may_submit = False
+    desk.answer(north, 1, Status.RTHROTTLED)
+    assert len(south.taken) == 2
+    desk.answer(south, 0)
+    assert desk.statuses() == ["sending"]
+    desk.answer(south, 1)
+    assert desk.statuses() == ["accepted"]
+
+
+def test_parts_cut_otherwise_than_before_go_all_again(desk: Make) -> None:
+    """The configuration has changed between two tries: three parts of the one way are not two of the other."""
+    narrow = Line(long_texts="udh8")
+    first = desk(narrow)
+    first.queue((ANNA, "x" * 307))
+    first.answer(narrow, 0)
+    first.answer(narrow, 1)
+    narrow.free = -99
+    first.answer(narrow, 2, Status.RTHROTTLED)
+    wide = Line(long_texts="payload")
+    second = desk(wide)
+    second.wait(0)
+    assert len(wide.taken) == 1
 
 
 # --- doubt -------------------------------------------------------------------------------------------------
@@ -336,6 +377,19 @@ def test_11_a_late_answer_for_one_part_completes_the_text(desk: Make) -> None:
     line.free -= 1
     desk.answer(line, 0)
     assert desk.statuses() == ["accepted"]
+
+
+def test_11_only_the_part_without_an_answer_is_sent_once_more(desk: Make) -> None:
+    """The other was taken: that is not in doubt. A person who says `resend` has all of it sent."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "x" * 300))
+    desk.answer(line, 0)
+    desk.doubt(line, 1)
+    desk.wait(10)
+    assert line.texts()[2:] == line.texts()[1:2]
+    desk.doubt(line, 2)
+    assert desk.statuses() == ["in_doubt"]
 
 
 def test_11_a_late_refusal_leaves_the_text_to_be_sent_again(desk: Make) -> None:
@@ -710,3 +764,18 @@ def test_what_was_claimed_goes_out_until_the_session_has_said_that_there_is_no_r
     desk(line).queue((ANNA, "ж" * 130))
 
     assert len(line.taken) == 2
+
+
+def test_the_rest_of_a_text_that_was_begun_waits_for_its_own_link(desk: Make) -> None:
+    """One part is on its way when the link is throttled for long: the other does not leave by another."""
+    north, south = Line("north", 1, prefixes=("7701",)), Line("south")
+    desk = desk(north, south)
+    desk.queue((ANNA, "x" * 300))
+    assert len(north.taken) == 1
+    north.pause_left_s = 30.0
+    desk.sender.throttled(north)
+    desk.answer(north, 0)
+    assert south.taken == []
+    assert desk.statuses() == ["sending"]
+    desk.sender.room(north)
+    assert len(north.taken) == 2

@@ -33,7 +33,10 @@ SUSPECT = 3
 
 
 class DueText(NamedTuple):
-    """A text that may go out now. `reference` tells it from the long text before it to the same phone."""
+    """A text that may go out now. `reference` tells it from the long text before it to the same phone.
+
+    `taken` are the numbers of the parts, from 0, that the message centre of this link has taken already.
+    """
 
     id: int
     msisdn: str
@@ -44,6 +47,7 @@ class DueText(NamedTuple):
     refusals: int = 0  # how many of them were refused for now, throttling not counted
     is_question: bool = False
     may_replace: bool = False  # nothing else that its phone has not received yet could be replaced by it
+    taken: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +230,7 @@ class Outbox:
                 break
         for dropped in batch.dropped:
             self._mark(dropped, "dropped", now)
-        due, at = tuple(self._prepared(text) for text in batch.due), utc(now)
-        self._execute_many("DELETE FROM segment WHERE outbox = ?", [(text.id,) for text in due if text.attempts])
+        due, at = tuple(self._prepared(text, link) for text in batch.due), utc(now)
         self._execute_many(
             "UPDATE outbox SET status='sending', link=?, attempts=attempts+1, reference=?, changed_at=?,"
             " began_at=coalesce(began_at, ?) WHERE id=?",
@@ -235,11 +238,18 @@ class Outbox:
         )
         return due
 
-    def _prepared(self, text: DueText) -> DueText:
+    def _prepared(self, text: DueText, link: str) -> DueText:
         """A long text that is sent for the first time gets its reference, which it keeps."""
         if text.reference < 0:
             text = text._replace(reference=self._next_reference(text.msisdn))
+        if text.attempts:
+            text = text._replace(taken=self._find_taken(text.id, link))
         return text._replace(may_replace=not self._has_undelivered(text.msisdn)) if text.doubts else text
+
+    def _find_taken(self, outbox: int, link: str) -> frozenset[int]:
+        """Which parts need not go out again; by another link a text goes whole."""
+        self._execute("DELETE FROM segment WHERE outbox = ? AND link <> ?", (outbox, link))
+        return frozenset(part for (part,) in self._execute("SELECT part FROM segment WHERE outbox = ?", (outbox,)))
 
     def _has_undelivered(self, msisdn: str) -> bool:
         """Whether a message centre may still hold another text for a phone."""
@@ -371,7 +381,12 @@ class Outbox:
         )
 
     def resend(self, case: int, now: datetime) -> int:
-        """A person says that what is in doubt for a case be sent again: how many texts."""
+        """A person says that what is in doubt for a case be sent again, and whole: how many texts."""
+        self._execute(
+            "DELETE FROM segment WHERE outbox IN"
+            " (SELECT id FROM outbox WHERE conversation=? AND status='in_doubt')",
+            (case,),
+        )
         return self._execute(
             "UPDATE outbox SET status='queued', in_doubt=1, not_before=?, changed_at=?"
             " WHERE conversation=? AND status='in_doubt'",

@@ -131,6 +131,10 @@ def _overtake() -> AbstractContextManager[Any]:
     return patch.object(Outbox, "claim", claim)
 
 
+def _send_all_parts_again() -> AbstractContextManager[Any]:
+    return patch.object(Outbox, "_find_taken", lambda *_: frozenset())
+
+
 def _take_event_twice() -> AbstractContextManager[Any]:
     return patch.object(Store, "find_body_event", lambda *_: None)
 
@@ -148,6 +152,7 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "keep parts in memory": _keep_parts_in_memory,
     "STOP drops nothing": _forget_stop,
     "two texts to one phone at once": _overtake,
+    "send all parts again": _send_all_parts_again,
     "take a body's event twice": _take_event_twice,
 }
 """By what is broken."""

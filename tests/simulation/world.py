@@ -76,7 +76,7 @@ class World:
         self.planned = 0  # how many births there will be
         self.checks = Checks(self)
         self._quiet = QuietHours(time(21), time(9), weekends=True) if random.random() < 0.5 else None
-        self._links = random.choice((1, 1, 2))
+        self.links = random.choice((1, 1, 2))
         self._bind = random.choice(("transceiver", "transceiver", "receiver+transmitter"))
         self._window = random.choice((1, 3, 64))
         self._tps = random.choice((0, 1, 100))
@@ -129,7 +129,7 @@ class World:
                 password="secret", bind=self._bind, window=self._window, tps=self._tps,
                 enquire_link_s=self._enquire_s if quick else _DAY_S,
             )
-            for number in range(self._links)
+            for number in range(self.links)
         )  # fmt: skip
         gateways = {
             kind: GatewayConfig(f"http://10.0.0.3:{FIRST_PORT + number}/{kind}", "token", 10.0)

@@ -270,22 +270,41 @@ def test_segments_are_counted_and_a_text_that_is_larger_than_the_room_goes_alone
         assert [[text.text[0] for text in claim] for claim in claims] == [["a"], ["b"], ["c"], []]
 
 
-def test_parts_of_an_earlier_sending_do_not_count_for_the_next(tmp_path: Path) -> None:
-    """One part was taken before the cut: sent again, the text is accepted when all its parts are taken anew."""
+def test_parts_of_an_earlier_sending_count_for_the_next(tmp_path: Path) -> None:
+    """One part was taken before the cut: the text is accepted when the other is, and both receipts are known."""
     with a_world(tmp_path) as world:
         queue(world, (PHONE, "a" * 200))
-        world.sending()
+        assert [text.taken for text in world.sending()] == [frozenset()]
         with world.store.transaction():
             world.store.outbox.mark_segment(1, 0, 2, taken("A1"), NOON)
             world.store.outbox.doubt(1, NOON)
-        world.sending()
+        assert [text.taken for text in world.sending()] == [frozenset({0})]
         with world.store.transaction():
-            world.store.outbox.mark_segment(1, 1, 2, taken("B2"), NOON)
+            assert world.store.outbox.mark_receipt(report("a1", "delivered"))
             assert status(world) == "sending"
-            assert not world.store.outbox.mark_receipt(report("a1", "failed"))
-            world.store.outbox.mark_segment(1, 0, 2, taken("B1"), NOON)
+            world.store.outbox.mark_segment(1, 1, 2, taken("B2"), NOON)
+            assert status(world) == "accepted"
+            assert world.store.outbox.mark_receipt(report("b2", "delivered"))
 
-        assert status(world) == "accepted"
+        assert status(world) == "delivered"
+
+
+def test_parts_that_another_link_took_do_not_count(tmp_path: Path) -> None:
+    """Nor do those of a text in doubt that a person has sent again: both go whole."""
+    with a_world(tmp_path) as world:
+        case = world.birth()
+        with world.store.transaction():
+            world.store._connection.execute("DELETE FROM outbox")
+            world.store.outbox.add(case, PHONE, Send("a" * 200, Urgency.ANSWER, NOON), None, NOON)
+            outbox = world.store.outbox
+            outbox.claim("main", 9, NOON)
+            outbox.mark_segment(1, 0, 2, taken("A1"), NOON)
+            outbox.retry(1, "ESME_RTHROTTLED", NOON, NOON)
+            assert [text.taken for text in outbox.claim("other", 9, NOON)] == [frozenset()]
+            outbox.mark_segment(1, 1, 2, Taken("other", "B2", "b2"), NOON)
+            outbox.hold_in_doubt(1, NOON)
+            assert outbox.resend(case, NOON) == 1
+            assert [text.taken for text in outbox.claim("other", 9, NOON)] == [frozenset()]
 
 
 def test_text_of_a_wait_that_is_over_is_dropped_when_it_would_go(tmp_path: Path) -> None:
