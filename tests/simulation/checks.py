@@ -45,6 +45,7 @@ INVARIANTS = {
 _PERSONAL = re.compile(r"7701\d{7}|9501012\d{5}|KZ\d{2}[0-9A-Z]{16}|[А-ЯҒ][а-яңұәқ]+ [А-ЯҒ][а-яңұәқ]+")
 _OUR_BUGS = frozenset({"reply.failed", "timer.failed", "api.failed"})
 _REPLIES = frozenset({"Answered", "NotUnderstood", "HelpAsked", "Stopped"})
+_ENDED_FROM_OUTSIDE = frozenset({"stopped", "stillbirth", "ended"})
 _PATIENCE_S = 7200.0
 _MOST_POSTS = 30
 _DUES = (
@@ -222,14 +223,16 @@ class Checks:
     def _look_at_texts(self) -> None:
         """Texts that are about to leave: each is for the wait that its case is in, and alone to its phone."""
         rows = self._rows(
-            "SELECT o.id, o.msisdn, o.wait, c.wait, o.attempts FROM outbox o"
+            "SELECT o.id, o.wait, c.wait, o.attempts, c.status, c.result, o.queued_at < c.closed_at FROM outbox o"
             " LEFT JOIN conversation c ON c.id = o.conversation WHERE o.status = 'sending'"
         )
-        for text, _, wait, current, attempts in rows:
+        for text, wait, current, attempts, status, result, is_older in rows:
             if (text, attempts) not in self._begun:
                 self._begun.add((text, attempts))
                 if wait is not None and wait != current:
                     self.fail("stale", f"text {text} is for wait {wait} and goes out in wait {current}")
+                if status == "suspended" or (is_older and result in _ENDED_FROM_OUTSIDE):
+                    self.fail("stopped", f"text {text} goes out, and its case is {status} {result}")
 
     # --- when octets leave --------------------------------------------------------------------------
 
@@ -344,6 +347,10 @@ class Checks:
             self._said = f"alive: {event} {words} {error!r}"
         if level != "debug" and _PERSONAL.search(words) and not self._said:
             self._said = f"private: {event} {words}"
+
+    def on_new_owner(self, phone: str) -> None:
+        """A number is another's: who had it before may have said STOP, the new owner has not."""
+        self._allowed.pop(phone, None)
 
     def on_refusal(self, error: Exception) -> None:
         """A call of the API fails: the store is full, or the daemon is not there; nothing else is a reason."""

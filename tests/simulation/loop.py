@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import warnings
 from asyncio import events
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
@@ -134,12 +136,11 @@ class Loop(asyncio.BaseEventLoop):
     def bury(self) -> None:
         """The process is dead: nothing runs any more, and no `finally` has any effect."""
         self.dead = True
-        for task in self.tasks:
-            task._log_destroy_pending = False
-            try:
-                task.get_coro().close()
-            except BaseException:  # noqa: BLE001 - whatever it still wanted: the process is dead
-                continue
+        with warnings.catch_warnings(action="ignore"):  # of coroutines that will never be awaited
+            for task in self.tasks:
+                task._log_destroy_pending = False
+                with suppress(BaseException):  # whatever it still wanted: the process is dead
+                    task.get_coro().close()
         self.tasks.clear()
         self._ready.clear()
         self._scheduled.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -122,6 +123,20 @@ def _forget_stop() -> AbstractContextManager[Any]:
     return patch.object(Outbox, "_drop", lambda *_: None)
 
 
+def _forget_to_drop() -> AbstractContextManager[Any]:
+    return patch.object(Outbox, "drop", lambda *_: None)
+
+
+def _free_too_soon() -> AbstractContextManager[Any]:
+    """A phone counts as free though the disk did not take the end of its text: a mistake that was made."""
+
+    def written(self: Sender, write: Callable[[], object], frees: str, _: object, error: Exception | None) -> None:
+        if error is not None:
+            asyncio.get_running_loop().call_later(1.0, self._write, write, frees)
+
+    return patch.object(Sender, "_written", written)
+
+
 def _overtake() -> AbstractContextManager[Any]:
     real = Outbox.claim
 
@@ -151,8 +166,10 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "leave a taken application unmarked": _leave_application_unmarked,
     "keep parts in memory": _keep_parts_in_memory,
     "STOP drops nothing": _forget_stop,
+    "a suspended case drops nothing": _forget_to_drop,
     "two texts to one phone at once": _overtake,
     "send all parts again": _send_all_parts_again,
+    "free a phone before that is written": _free_too_soon,
     "take a body's event twice": _take_event_twice,
 }
 """By what is broken."""

