@@ -25,6 +25,8 @@ _HEAD = (
     "X-Kannel-Charset: UTF-8\r\nContent-Length: {length}\r\n\r\n"
 )
 
+_BACKLOG = 4096  # smsbox opens a connection for each text that is under way: none may have to knock twice
+
 
 class _App:
     """Where each phone stands, in memory and on the disk."""
@@ -90,7 +92,8 @@ async def _greet(plan: dict[str, Any]) -> None:
 
 async def _serve(plan: dict[str, Any]) -> None:
     app = _App(plan)
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(app), "127.0.0.1", plan["app"])
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(app), "127.0.0.1", plan["app"], backlog=_BACKLOG)
     async with server:
         await _greet(plan)
         await server.serve_forever()

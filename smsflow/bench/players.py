@@ -244,6 +244,7 @@ max-pending-submits = {window}
 group = smsbox
 bearerbox-host = 127.0.0.1
 sendsms-port = {sendsms}
+max-pending-requests = 4096
 log-level = 4
 global-sender = {number}
 
