@@ -241,7 +241,7 @@ class Daemon:
             if isinstance(error, StoreError):
                 _log.error(DAEMON_STORE_FAILED, error=str(error))
             for case in cases or ():
-                self.writer.submit(partial(self.engine.fire_timer, case, now), partial(self._timer_done, case))
+                self.writer.submit_bulk(partial(self.engine.fire_timer, case, now), partial(self._timer_done, case))
 
         self.writer.submit(job, done)
 

@@ -15,10 +15,9 @@ The daemon may die at any of these points of what does not come by SMS:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from smsflow.core.conversation import Conversation, Status
+from smsflow.core.conversation import Conversation, Status, changed
 from smsflow.core.dialog import Dialog
 from smsflow.core.effects import Begin, Outcome, Step
 from smsflow.core.errors import SmsflowError
@@ -106,7 +105,7 @@ class Engine:
             language=language if language in dialog.languages else dialog.languages[0],
             facts=facts,
         )
-        return replace(conversation, case=self._store.add_conversation(conversation, dialog, at))
+        return changed(conversation, case=self._store.add_conversation(conversation, dialog, at))
 
     def begin(self, conversation: Conversation, at: datetime) -> None:
         """Let a new conversation say its first words, now or when the quiet hours end."""
@@ -167,7 +166,7 @@ class Engine:
     def fire_timer(self, case: int, now: datetime) -> None:
         """Fire the timer of a case, if it is due."""
         conversation = self._store.load_case(case)
-        if conversation is not None:
+        if conversation is not None and conversation.due is not None and conversation.due.at <= now:
             self.move(conversation, TimerFired(now, now, conversation.wait))
 
     def set_aside(self, case: int, now: datetime) -> None:

@@ -4,6 +4,9 @@ Jobs that come while the event loop is busy, or while the last commit ran, are c
 fails is rolled back alone, and costs the others nothing: the group is run again, each job in a savepoint. So a
 job may run twice, and beside the store must do nothing that cannot be done twice. When the commit itself fails,
 every job of the group fails with `StoreError`, and nothing of it has happened.
+
+What comes in bulk (births, timers) stands in a line of its own: each transaction takes so much of it as is done in
+some milliseconds, after everything else. So a reply waits for some milliseconds of it, however long the line is.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 from smsflow import metrics
@@ -21,6 +25,7 @@ from smsflow.store.store import Store
 __all__ = ["Writer"]
 
 _WAIT_S = 0.01
+_BULK_S = 0.008  # of bulk in one transaction; the job that is under way then is finished
 
 Result = TypeVar("Result")
 Job = Callable[[], Any]
@@ -52,6 +57,7 @@ class Writer:
         self._last = last
         self._after = after
         self._jobs: list[tuple[Job, Done]] = []
+        self._bulk: deque[tuple[Job, Done]] = deque()
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self.failing: Exception | None = None  # why the last transaction failed, None when it did not
@@ -70,11 +76,16 @@ class Writer:
         elif self._timer is None and not self._scheduled:
             self._timer = asyncio.get_running_loop().call_later(_WAIT_S, self.commit)
 
+    def submit_bulk(self, job: Job, done: Done) -> None:
+        """Run `job`, which is short, in a transaction that has time for it; otherwise as `submit`."""
+        self._bulk.append((job, done))
+        self._schedule()
+
     def wake(self) -> None:
         """Have a transaction soon, even when there is no job: `last` may have something to do."""
         self._schedule()
 
-    async def run(self, job: Callable[[], Result]) -> Result:
+    async def run(self, job: Callable[[], Result], *, bulk: bool = False) -> Result:
         """The result of `job`, once it is on the disk. Raises what the job raised, or StoreError."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
@@ -86,7 +97,7 @@ class Writer:
             else:
                 future.set_result(result)
 
-        self.submit(job, done)
+        (self.submit_bulk if bulk else self.submit)(job, done)
         return await future
 
     def _schedule(self) -> None:
@@ -117,7 +128,8 @@ class Writer:
             metrics.COMMITS.inc()
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, whatever went wrong
             self.failing = error
-            outcomes = [(done, None, error) for _, done in jobs]
+            outcomes = [(done, None, error) for _, done in (*jobs, *self._bulk)]
+            self._bulk.clear()  # while the disk refuses, a line would only grow
             claimed = None
         for done, result, failure in outcomes:
             try:
@@ -127,12 +139,17 @@ class Writer:
                 asyncio.get_running_loop().call_exception_handler(context)
         if claimed:
             self._after(claimed)
+        if self._bulk:
+            self._schedule()
 
     def _run_together(self, jobs: list[tuple[Job, Done]]) -> _Ran:
-        """Run and commit `jobs` as if none could fail. Raises: _JobFailed, and nothing has happened."""
+        """Run and commit `jobs` as if none could fail, and add to them what there is time for of the bulk.
+
+        Raises: _JobFailed, and nothing has happened.
+        """
         outcomes: list[tuple[Done, Any, Exception | None]] = []
         with self._store.transaction():
-            for job, done in jobs:
+            for job, done in self._with_bulk(jobs):
                 try:
                     outcomes.append((done, job(), None))
                 except (StoreError, sqlite3.Error):
@@ -140,6 +157,16 @@ class Writer:
                 except Exception as error:
                     raise _JobFailed from error
             return outcomes, self._last()
+
+    def _with_bulk(self, jobs: list[tuple[Job, Done]]) -> Iterator[tuple[Job, Done]]:
+        """All of `jobs`; then, added to them, of the bulk at least one, until the time is over."""
+        yield from jobs
+        until = self._clock() + _BULK_S
+        while self._bulk:
+            jobs.append(self._bulk.popleft())
+            yield jobs[-1]
+            if self._clock() >= until:
+                return
 
     def _run_apart(self, jobs: list[tuple[Job, Done]]) -> _Ran:
         """Run and commit `jobs`, each in a savepoint: what one writes before it fails is rolled back."""

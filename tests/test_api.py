@@ -493,7 +493,7 @@ def test_store_that_does_not_write_is_503(tmp_path, monkeypatch):
     """The client is told to try again; nothing was taken."""
 
     async def scenario(api):
-        def fail(job):
+        def fail(_job, **_):
             raise StoreError("disk full")
 
         monkeypatch.setattr(api.writer, "run", fail)

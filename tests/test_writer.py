@@ -73,6 +73,55 @@ def test_what_may_wait_does_not_wait_for_ever(tmp_path: Path) -> None:
         assert world.flags() == ["a", "b"]
 
 
+def test_bulk_is_done_bit_by_bit_and_after_everything_else(tmp_path: Path) -> None:
+    """A line of 5 ms jobs: a reply that comes waits for two of them, and what came before it in bulk waits for it."""
+    with a_world(tmp_path) as world:
+        now_s, ran = 0.0, []
+
+        def take(name: str) -> Any:
+            def job() -> None:
+                nonlocal now_s
+                now_s += 0.005
+                ran.append(name)
+
+            return job
+
+        async def play() -> None:
+            writer = Writer(world.store, last=lambda: ran.append("|"), after=print, clock=lambda: now_s)
+            writer.submit_bulk(take("a"), lambda *_: writer.submit(take("reply"), lambda *_: None))
+            writer.submit_bulk(take("b"), lambda *_: None)
+            await writer.run(take("c"), bulk=True)
+
+        asyncio.run(play())
+
+        assert ran == ["a", "b", "|", "reply", "c", "|"]
+
+
+def test_bulk_is_told_when_the_disk_refuses(tmp_path: Path) -> None:
+    """All of the line, also what no transaction had time for; nobody waits, and nothing runs in circles."""
+    with a_world(tmp_path) as world:
+        execute, begun = world.store._execute, []
+
+        def refuse(statement: str, *arguments: Any) -> Any:
+            if statement == "BEGIN IMMEDIATE":
+                begun.append(statement)
+                raise sqlite3.OperationalError("disk I/O error")
+            return execute(statement, *arguments)
+
+        async def play() -> None:
+            writer = writer_of(world)
+            world.store._execute = refuse  # type: ignore[method-assign, assignment]
+            jobs = [writer.run(flag(world, name), bulk=True) for name in "abc"]
+            results = await asyncio.wait_for(asyncio.gather(*jobs, return_exceptions=True), 5)
+            world.store._execute = execute
+            assert [type(result) for result in results] == [StoreError] * 3
+
+        asyncio.run(play())
+
+        assert len(begun) == 1
+        assert world.flags() == []
+
+
 def test_savepoints_are_for_groups_in_which_a_job_fails(tmp_path: Path) -> None:
     """A group that goes well is BEGIN, its writes, COMMIT; one that does not is run again, job by job."""
     with a_world(tmp_path) as world:
