@@ -64,9 +64,18 @@ class Result:
     core: float
 
 
+_NUMBERS = 10_000_000
+_STRIDE = 7_654_321  # has no divisor in common with how many there are
+_BACK = pow(_STRIDE, -1, _NUMBERS)
+
+
 def phone_of(mother: int) -> str:
-    """The number of mother `mother`, 0 first."""
-    return f"7701{mother:07}"
+    """The number of mother `mother`, 0 first: neighbours have numbers far apart, as in life."""
+    return f"77{mother * _STRIDE % _NUMBERS:07}03"
+
+
+def _mother_of(phone: bytes) -> int:
+    return int(phone[2:9]) * _BACK % _NUMBERS
 
 
 class _Stalled(Exception):
@@ -164,7 +173,7 @@ class _Centre:
             text = octets.index(b"\0", octets.index(b"\0", end + 4) + 1) + 6
             if octets[text + 4] != octets[text + 5]:
                 return
-        self._go_on(int(octets[phone + 4 : end]), now)
+        self._go_on(_mother_of(octets[phone:end]), now)
 
     def _go_on(self, mother: int, now: float) -> None:
         self._step[mother] += 1

@@ -97,9 +97,9 @@ def test_filled_store_holds_cases_that_can_go_on(tmp_path: Path, parts) -> None:
     store = open_store(file, ZONE)
     with closing(store):
         world = World(store, None, shipped_dialogs())
-        handled = world.reply("R 1 1 1 1 1 1 1", "77020000010")
+        handled = world.reply("R 1 1 1 1 1 1 1", "77000001002")
         assert (handled.outcome, handled.to_state) == ("answered", "apply")
-        assert world.reply("R 1 1 1 1 1 1 1", "77020000011").outcome == "late"
+        assert world.reply("R 1 1 1 1 1 1 1", "77000001102").outcome == "late"
 
 
 def test_what_is_not_installed_is_named(tmp_path: Path, parts, monkeypatch: pytest.MonkeyPatch) -> None:
