@@ -359,7 +359,7 @@ class _Api:
     async def _write(
         self, values: Sequence[Value], carry_out: Callable[[Value, datetime], dict[str, Any]]
     ) -> list[dict[str, Any] | Rejection]:
-        """Carry out `values` in one transaction when there is time for them. Where one fails by our mistake, each in its own."""
+        """Carry out `values` in one transaction, behind replies. If one fails by our mistake, each in its own."""
 
         def one(value: Value, at: datetime) -> dict[str, Any] | Rejection:
             try:

@@ -74,7 +74,7 @@ def test_what_may_wait_does_not_wait_for_ever(tmp_path: Path) -> None:
 
 
 def test_bulk_is_done_bit_by_bit_and_after_everything_else(tmp_path: Path) -> None:
-    """A line of 5 ms jobs: a reply that comes waits for two of them, and what came before it in bulk waits for it."""
+    """Of jobs of 5 ms two go together; a reply that comes then goes before those that have waited for longer."""
     with a_world(tmp_path) as world:
         now_s, ran = 0.0, []
 
