@@ -36,7 +36,7 @@ __all__ = ["Gateways", "Verdict", "pause_after", "verdict_of"]
 
 _AT_ONCE = 16  # applications of one kind under way: a body that hangs holds up no other
 _LOOK_S = 1.0  # how often due applications are looked for, when nobody wakes us
-_FETCHED = 256  # applications in one look
+_FETCHED = 2 * _AT_ONCE  # of each kind in one look: those under way are among them
 _GRACE_S = 2.0  # for what is under way at the end
 _FIRST_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 900.0
@@ -147,7 +147,7 @@ class Gateways:
 
         def job() -> tuple[Application, ...]:
             now = self._now()
-            due = self._store.due_applications(now, _FETCHED + len(self._under_way), but_of=full)
+            due = self._store.due_applications(now, _FETCHED, but_of=full)
             for application in due:
                 if application.kind not in self._gateways:
                     self._put_off(application, now)

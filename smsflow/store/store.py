@@ -47,6 +47,16 @@ _MOVE_ON = (
 _MOVE = _MOVE_ON.replace(" SET ", " SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, language=?, ", 1)
 
 
+_WAITING_KINDS = (  # from one to the next in the index, however many wait of each
+    "WITH RECURSIVE waiting(kind) AS (SELECT min(kind) FROM application WHERE status = 'queued' UNION ALL"
+    " SELECT (SELECT min(kind) FROM application WHERE status = 'queued' AND kind > waiting.kind) FROM waiting"
+    " WHERE waiting.kind IS NOT NULL) SELECT kind FROM waiting WHERE kind IS NOT NULL"
+)
+_DUE_OF_KIND = (
+    "SELECT next_at, id, conversation, kind, data, attempts FROM application"
+    " WHERE status = 'queued' AND kind = ? AND next_at <= ? ORDER BY next_at LIMIT ?"
+)
+
 _TOUCH = "PRAGMA user_version = 0"  # writes a page whether it changes or not; nothing reads it
 
 
@@ -343,14 +353,13 @@ class Store:
     def due_applications(
         self, now: datetime, most: int, *, but_of: Collection[str] = ()
     ) -> tuple[Application, ...]:
-        """Applications that are to be tried now, the longest overdue first; none of the kinds in `but_of`."""
-        rows = self._execute(
-            "SELECT id, conversation, kind, data, attempts FROM application"
-            " WHERE status='queued' AND next_at <= ? AND kind NOT IN (SELECT value FROM json_each(?))"
-            " ORDER BY next_at LIMIT ?",
-            (utc(now), dump(list(but_of)), most),
-        ).fetchall()
-        return tuple(Application(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows)
+        """Applications that are to be tried now, the longest overdue first: at most `most` of each kind.
+
+        None of the kinds in `but_of`: however many of them wait, they are not looked at.
+        """
+        kinds = [kind for (kind,) in self._execute(_WAITING_KINDS).fetchall() if kind not in but_of]
+        rows = [row for kind in kinds for row in self._execute(_DUE_OF_KIND, (kind, utc(now), most)).fetchall()]
+        return tuple(Application(*row[1:4], json.loads(row[4]), row[5]) for row in sorted(rows))
 
     def mark_application(
         self,

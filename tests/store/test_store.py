@@ -345,3 +345,32 @@ def test_text_that_was_refused_for_now_waits(tmp_path: Path) -> None:
 
         world.wait(timedelta(minutes=2))
         assert len(world.sent()) == 1
+
+
+def test_what_waits_for_one_body_is_not_looked_at_for_another(tmp_path: Path) -> None:
+    """A body that is down for a day must not make each look longer: it takes as long as there are kinds."""
+    steps: list[int] = []
+
+    def add(world: World, kind: str, count: int) -> None:
+        world.store._connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO application"
+            " (conversation, kind, data, status, next_at, created_at) SELECT 1, ?, '{}', 'queued', '', '' FROM n",
+            (count, kind),
+        )
+
+    def look(world: World) -> tuple[list[str], int]:
+        steps.clear()
+        world.store._connection.set_progress_handler(lambda: steps.append(1), 10)
+        due = world.store.due_applications(NOON, 2, but_of=("registration",))
+        world.store._connection.set_progress_handler(None, 0)
+        return [application.kind for application in due], len(steps)
+
+    with a_world(tmp_path) as world:
+        for kind, count in {"registration": 10, "allowance": 10, "queue": 1}.items():
+            add(world, kind, count)
+        kinds, few = look(world)
+        add(world, "registration", 5000)
+        add(world, "allowance", 5000)
+
+        assert kinds == ["allowance", "allowance", "queue"]
+        assert look(world) == (kinds, pytest.approx(few, abs=2))
