@@ -83,6 +83,7 @@ class World:
         self._tps = random.choice((0, 1, 100))
         self._enquire_s = random.choice((120.0, 600.0, 1800.0))
         self._edited = 0
+        self._calls: dict[int, Callable[[Any, Exception | None], None]] = {}  # not answered yet
         self._crash_countdown = 0
         self._machine_dies = False
         self._stopping = False
@@ -195,7 +196,9 @@ class World:
                 part._connection.close()
                 if hasattr(part, "_lock"):
                     part._lock.close()
-        self.checks.on_end_of_life()
+        calls, self._calls = self._calls, {}
+        for done in calls.values():
+            done(None, ConnectionResetError())
 
     def restart(self) -> None:
         """SIGTERM, and a new start."""
@@ -225,12 +228,24 @@ class World:
     # --- calls of the daemon's API ------------------------------------------------------------------
 
     def _call(self, job: Callable[[Daemon], Any], done: Callable[[Any, Exception | None], None]) -> None:
-        """What the HTTP API does with a call: the same job to the same writer. `done` is the response."""
+        """What the HTTP API does with a call: the same job to the same writer. `done` is the response.
+
+        When the process dies before it has answered, nobody knows whether it was done.
+        """
         daemon, loop = self.daemon, self.loop
         if not self.is_up or daemon is None or loop is None:
             done(None, ConnectionRefusedError())
             return
-        loop.call_soon(daemon.writer.submit, lambda: job(daemon), done)
+
+        self._count += 1
+        number = self._count
+        self._calls[number] = done
+
+        def answered(result: Any, error: Exception | None) -> None:
+            del self._calls[number]
+            done(result, error)
+
+        loop.call_soon(daemon.writer.submit, lambda: job(daemon), answered)
 
     def _tell_birth(self, birth: Birth) -> None:
         birth = self._corrected.get(birth.birth_id, birth)
@@ -306,8 +321,7 @@ class World:
             self.trace(f"a person says {action} for {phone}: {error!r}")
             if error is not None:
                 self.checks.on_refusal(error)
-            if error is not None or action == "resume":
-                self.at(self.now_s + 20 * _HOUR_S, lambda: self._operate(phone, action))
+            self.at(self.now_s + 20 * _HOUR_S, lambda: self._operate(phone, action))
 
         self._call(job, done)
 
