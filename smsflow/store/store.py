@@ -359,7 +359,10 @@ class Store:
         """
         kinds = [kind for (kind,) in self._execute(_WAITING_KINDS).fetchall() if kind not in but_of]
         rows = [row for kind in kinds for row in self._execute(_DUE_OF_KIND, (kind, utc(now), most)).fetchall()]
-        return tuple(Application(*row[1:4], json.loads(row[4]), row[5]) for row in sorted(rows))
+        return tuple(
+            Application(number, case, kind, json.loads(data), attempts)
+            for _, number, case, kind, data, attempts in sorted(rows)
+        )
 
     def mark_application(
         self,
