@@ -70,11 +70,10 @@ class _StoreFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         counts = self._counts
-        if counts.cases is not None:
-            cases = GaugeMetricFamily("smsflow_cases", "Cases, by status and result.", labels=["status", "result"])
-            for (status, result), count in counts.cases.items():
-                cases.add_metric([status, result], count)
-            yield cases
+        cases = GaugeMetricFamily("smsflow_cases", "Cases, by status and result.", labels=["status", "result"])
+        for (status, result), count in counts.cases.items():
+            cases.add_metric([status, result], count)
+        yield cases
         texts = GaugeMetricFamily("smsflow_texts_waiting", "Texts that have not gone out.", labels=["status"])
         for status, count in counts.texts.items():
             texts.add_metric([status], count)

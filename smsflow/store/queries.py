@@ -16,7 +16,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
-from time import monotonic
 from typing import Any, Protocol
 
 from smsflow.core.conversation import Conversation, Status
@@ -58,12 +57,9 @@ class CaseFilter:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The store in figures: `cases` by status and result ("" while open), `texts` that wait by status.
+    """The store in figures: `cases` by status and result ("" while open), `texts` that wait by status."""
 
-    `cases` is None when there are too many to count within the time.
-    """
-
-    cases: Mapping[tuple[str, str], int] | None
+    cases: Mapping[tuple[str, str], int]
     texts: Mapping[str, int]
     applications_queued: int
     open_flags: int
@@ -197,41 +193,25 @@ class Queries:
             return self._connection.execute(statement, values).fetchall()
 
 
-def count_store(path: Path, *, limit_s: float = 2.0) -> Counts:
-    """The store in figures, read on a connection of its own; meant for a thread. Raises: StoreError.
-
-    Without an index on status and result, counting cases reads them all: it is given up after `limit_s`.
-    """
+def count_store(path: Path) -> Counts:
+    """The store in figures, read on a connection of its own; meant for a thread. Raises: StoreError."""
     with closing(connect_reader(path)) as connection, reading():
 
         def number(statement: str) -> int:
             return int(connection.execute(statement).fetchone()[0])
 
         return Counts(
+            cases={
+                (status, result): cases
+                for status, result, cases in connection.execute("SELECT * FROM case_count WHERE cases > 0")
+            },
             texts={
                 status: number(f"SELECT count(*) FROM outbox WHERE status = '{status}'")  # noqa: S608 - ours
                 for status in ("queued", "held", "sending", "in_doubt")
             },
             applications_queued=number("SELECT count(*) FROM application WHERE status = 'queued'"),
             open_flags=number("SELECT count(*) FROM flag WHERE cleared_at IS NULL"),
-            cases=_count_cases(connection, limit_s),
         )
-
-
-def _count_cases(connection: sqlite3.Connection, limit_s: float) -> dict[tuple[str, str], int] | None:
-    end_s = monotonic() + limit_s
-    connection.set_progress_handler(lambda: monotonic() > end_s, 10_000)
-    try:
-        rows = connection.execute(
-            "SELECT status, coalesce(result, ''), count(*) FROM conversation GROUP BY status, result"
-        ).fetchall()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-            raise
-        return None
-    finally:
-        connection.set_progress_handler(None, 0)
-    return {(status, result): count for status, result, count in rows}
 
 
 class _StoredDialogs:

@@ -77,6 +77,13 @@ def applications_by_kind(db: Database) -> None:
     db.execute("DROP INDEX application_queued")
 
 
+@migrations()
+def cases_in_figures(db: Database) -> None:
+    """How many cases there are, without counting them: kept by triggers, so that no write can forget it."""
+    for statement in _FIGURES.split(";\n\n"):
+        db.execute(statement)
+
+
 def known() -> tuple[str, ...]:
     """The names of all migrations, in order."""
     with closing(sqlite3.connect(":memory:")) as empty:
@@ -264,4 +271,28 @@ ALTER TABLE outbox ADD COLUMN began_at TEXT;
 DROP INDEX outbox_queued;
 CREATE INDEX outbox_queued ON outbox (route, urgency, id) WHERE status = 'queued';
 CREATE INDEX outbox_open ON outbox (msisdn, id) WHERE status IN ('queued', 'held')
+"""
+
+_FIGURES = """
+-- how many cases have this status and result ('' while there is none)
+CREATE TABLE case_count (
+    status TEXT NOT NULL, result TEXT NOT NULL, cases INTEGER NOT NULL, PRIMARY KEY (status, result)) WITHOUT ROWID;
+
+INSERT INTO case_count SELECT status, coalesce(result, ''), count(*) FROM conversation GROUP BY 1, 2;
+
+CREATE TRIGGER case_opened AFTER INSERT ON conversation BEGIN
+    INSERT INTO case_count VALUES (NEW.status, coalesce(NEW.result, ''), 1)
+        ON CONFLICT DO UPDATE SET cases = cases + 1;
+END;
+
+CREATE TRIGGER case_moved AFTER UPDATE OF status, result ON conversation
+    WHEN OLD.status IS NOT NEW.status OR OLD.result IS NOT NEW.result BEGIN
+    UPDATE case_count SET cases = cases - 1 WHERE status = OLD.status AND result = coalesce(OLD.result, '');
+    INSERT INTO case_count VALUES (NEW.status, coalesce(NEW.result, ''), 1)
+        ON CONFLICT DO UPDATE SET cases = cases + 1;
+END;
+
+CREATE TRIGGER case_deleted AFTER DELETE ON conversation BEGIN
+    UPDATE case_count SET cases = cases - 1 WHERE status = OLD.status AND result = coalesce(OLD.result, '');
+END
 """

@@ -56,6 +56,9 @@ def test_former_store_is_opened_migrated_and_sound(tmp_path, place, dump):
         assert world.case(4).dialog == "money"
         for table, count in before.items():
             assert rows_of(place, f"SELECT count(*) FROM {table}") == count
+        assert rows_of(place, "SELECT * FROM case_count") == rows_of(
+            place, "SELECT status, coalesce(result, ''), count(*) FROM conversation GROUP BY 1, 2 ORDER BY 1, 2"
+        )
         world.now = NOON.replace(day=20)
         assert world.reply("R 1 1 2 Ахметов Нурлан", PHONE).outcome == "answered"
         assert world.flaws() == []
