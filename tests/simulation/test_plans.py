@@ -1,4 +1,4 @@
-"""Nothing that the daemon asks of its store reads a table that grows: a look costs the same with ten million cases."""
+"""Nothing that the daemon asks of its store reads a table that grows: ten million cases cost what a few do."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from simulation.disk import Disk
-from simulation.run import run
 from world import MOTHER, NOON, PHONE, ZONE, World, a_world
 
+from simulation.disk import Disk
+from simulation.run import run
 from smsflow.core.conversation import Status
 from smsflow.store.queries import PAGE_MAX, CaseFilter, count_store, open_queries
 
 SEEDS = range(1, 10)  # one that ends with 0 begins with the migrations, which do read everything
 WAITING = "|".join((  # indexes of what waits: as long as the work that is left
-    "application_due", "flag_open", "outbox_held", "outbox_in_doubt", "outbox_open", "outbox_queued", "outbox_sending",
-    "parked_receipt_at",
+    "application_due", "flag_open", "outbox_held", "outbox_in_doubt", "outbox_open", "outbox_queued",
+    "outbox_sending", "parked_receipt_at",
 ))  # fmt: skip
 FINE = re.compile(
     r"SEARCH \w+ USING .+ \(.+\)( .*)?"  # the rows that are wanted
@@ -73,7 +73,7 @@ def far_looks(store: Path, statements: Iterable[str]) -> dict[str, list[str]]:
 
 
 def test_running_daemon_reads_no_table_that_grows(tmp_path: Path) -> None:
-    """Births, replies, timers, receipts, long texts, bodies, crashes, starts: as the simulation lives through them."""
+    """Births, replies, timers, receipts, long texts, bodies, crashes, starts: what the simulation has."""
     asked: set[str] = set()
     before = Disk.before
 
