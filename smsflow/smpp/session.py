@@ -519,7 +519,7 @@ class _Connection(asyncio.Protocol):
         """Write what has gathered, and arm the timer or close."""
         self._scheduled = False
         octets = self.link.data_to_send()
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():  # uvloop raises when it is closed
             return
         if octets:
             self._transport.write(octets)

@@ -18,6 +18,7 @@ from smsflow.smpp.receipts import State, read_receipt
 from smsflow.smpp.segments import join, read_part, segment, submits
 from smsflow.smpp.session import Session, SessionState
 from smsflow.smpp.smsc import MessageCentre, Text
+from smsflow.terminal import run_loop
 
 PATIENCE_S = 10
 KAZAKH = "Құттықтаймыз! Сіздің балаңыз өмірге келді. " * 4
@@ -676,3 +677,22 @@ def test_a_cut_leaves_what_was_submitted_in_doubt():
             assert session.epoch == 2
 
     run(test)
+
+
+def test_what_is_said_after_the_connection_was_cut_is_dropped_without_a_word():
+    """A commit ends after the cut, before the loop has told of it: the answer has nowhere to go."""
+
+    async def test() -> None:
+        mishaps: list[dict] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: mishaps.append(context))
+        async with pair() as (mc, _, session, listener):
+            listener.status = None
+            sending = asyncio.create_task(mc.send("7701", "R 1"))
+            await listener.wait("delivered")
+            session._connection._transport.abort()
+            session.respond(listener.texts[0].sequence, 0, epoch=1)
+            listener.status = 0
+            assert await sending == 0
+        assert mishaps == []
+
+    run_loop(test())  # uvloop, where it is installed, is the strict one
