@@ -84,14 +84,22 @@ class Replies:
     def _handle_again(self, inbound: Inbound) -> Handled:
         """A text that was delivered before moves nothing.
 
-        Unless it is an answer without its address, to a question that has gone out since: it may be that
-        delivery, or an answer to this question. Nobody can tell, so she is asked for the whole form.
+        Unless it is an answer to a question that has gone out since, because the answer has no address, or the
+        question was asked once more: it may be that delivery, or an answer to this question. Nobody can tell, so
+        she is asked for it; and what she then writes with its address in the same session is her answer.
         """
         held = self._held(inbound.msisdn)
         found = find_answer(read(inbound.text), held)
-        if isinstance(found, Found) and BARE in found.coercions:
-            conversation = held[found.index][1]
-            if self._store.outbox.find_sent(conversation.case, conversation.wait) is Sent.ALL:
+        if not isinstance(found, Found):
+            return Handled(Outcome.REPEATED.value, "delivered_again")
+        conversation = held[found.index][1]
+        is_bare = BARE in found.coercions
+        if not is_bare and self._store.arrivals.is_written_again(inbound, inbound.at - REDELIVERY):
+            return self._handle(inbound)
+        asked = question_of(*held[found.index])
+        if asked is not None and (is_bare or found.state == conversation.state):
+            sent = self._store.outbox.find_sent(conversation.case, conversation.wait)
+            if sent is Sent.ALL:
                 return self._ask_in_full(inbound, conversation, "delivered_again")
         return Handled(Outcome.REPEATED.value, "delivered_again")
 

@@ -212,6 +212,59 @@ def test_reply_delivered_again_is_known_for_ten_minutes(world: World, after: tim
     assert world.reply("чепуха").reason == reason
 
 
+def to_education_again(world: World) -> int:
+    """She has found a mistake and named the child once more; then the link has gone and come."""
+    case = to_education(world)
+    for text in ("R 1 1 2 1", "R 1 1 2 1 2", "R 1 1 2 1 2 2"):
+        world.reply(text)
+        world.sent()
+    assert world.case(case).state == "child_name"
+    assert world.reply("R 1 1 2 Ким Анна").outcome == "answered"
+    assert world.case(case).state == "education"
+    world.session = "two"
+    return case
+
+
+def test_the_same_answer_to_a_question_that_is_asked_once_more_counts_when_she_repeats_it(world: World) -> None:
+    """It may be the first one, delivered again: she is asked. Nobody is left without a word."""
+    case = to_education_again(world)
+    world.sent()
+
+    assert world.reply("R 1 1 2 1", sequence=800).reason == "delivered_again"
+    assert len(world.sent()) == 1
+    assert world.reply("R 1 1 2 1", sequence=800).reason == "delivered_again"
+    assert world.case(case).state == "education"
+    world.sent()
+    assert world.reply("R 1 1 2 1", sequence=801).outcome == "answered"
+    assert world.case(case).state == "office"
+
+
+def test_reply_delivered_again_before_its_question_is_asked_once_more_moves_nothing(world: World) -> None:
+    """The question has not gone out again: it cannot be an answer to it."""
+    case = to_education_again(world)
+
+    assert world.reply("R 1 1 2 1").outcome == "repeated"
+    assert world.case(case).state == "education"
+
+
+def test_answer_that_she_takes_back_over_a_new_connection_counts_when_she_repeats_it(world: World) -> None:
+    """The first time it may be the first one, delivered again; in one session only she repeats it."""
+    case = to_education(world)
+    world.reply("R 1 1 2 1")
+    world.session = "two"
+    world.reply("R 1 1 2 2")
+
+    assert world.reply("R 1 1 2 1").reason == "delivered_again"
+    assert world.case(case).answers["education"] == "2"
+    assert world.reply("R 1 1 2 1", sequence=900).outcome == "amended"
+    assert world.case(case).answers["education"] == "1"
+    world.reply("R 1 1 2 2", sequence=901)
+    world.reply("R 1 1 2 1", sequence=902)
+    world.reply("R 1 1 2 2", sequence=903)
+    assert world.reply("R 1 1 2 1", sequence=900).reason == "delivered_again"
+    assert world.case(case).answers["education"] == "2"
+
+
 def test_same_pdu_again_in_its_session_changes_nothing(world: World) -> None:
     """The same sequence number and octets: the centre saw no response. No step, no hint, no undone correction."""
     case = to_education(world)

@@ -104,6 +104,17 @@ class Arrivals:
         ).fetchone()
         return row is not None
 
+    def is_written_again(self, inbound: Inbound, since: datetime) -> bool:
+        """Whether the same text came in this very session when it last came, with a number of its own.
+
+        Then she has written it again, though it may have been delivered again in between.
+        """
+        came = self._execute(
+            "SELECT session, sequence FROM inbound WHERE msisdn = ? AND at >= ? AND raw = ? ORDER BY id",
+            (inbound.msisdn, utc(since), inbound.raw),
+        ).fetchall()
+        return bool(came) and came[-1][0] == inbound.session and (inbound.session, inbound.sequence) not in came
+
     def add_part(self, part: Part) -> tuple[Part, ...]:
         """Store a part of a long text; all of its parts in order when it completes the text, else none.
 
