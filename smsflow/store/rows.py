@@ -48,6 +48,7 @@ def utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
+@lru_cache(maxsize=64)
 def read_time(text: str, zone: tzinfo) -> datetime:
     """A stored time, in `zone`."""
     return datetime.fromisoformat(text).astimezone(zone)

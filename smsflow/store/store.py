@@ -15,7 +15,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import IO
 
-from smsflow.core.conversation import Conversation, Status
+from smsflow.core.conversation import Conversation, Due, Status, changed
 from smsflow.core.dialog import Dialog
 from smsflow.core.effects import Apply, Begin, DropTexts, Effect, Flag, Send, Step
 from smsflow.core.errors import StaleConversation, StoreError
@@ -24,6 +24,7 @@ from smsflow.store.arrivals import Arrivals
 from smsflow.store.files import explain, lock_store
 from smsflow.store.outbox import Outbox
 from smsflow.store.people import People
+from smsflow.store.recent import Recent
 from smsflow.store.restore import finish_restore
 from smsflow.store.rows import (
     CONVERSATION_COLUMNS,
@@ -125,6 +126,7 @@ class Store:
         self._zone = zone
         self._then: list[Callable[[], object]] = []
         self._touches = 0
+        self._recent = Recent()
         self.on_flag: Callable[[int | None, str], object] = lambda *_: None  # told of each that is on the disk
         self.outbox = Outbox(connection, self.add_flag)
         self.people = People(connection, zone)
@@ -150,6 +152,7 @@ class Store:
                 yield
                 self._execute("COMMIT")
             except BaseException:
+                self._recent.clear()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK")
                 raise
@@ -182,6 +185,7 @@ class Store:
                 yield
             except BaseException:
                 del self._then[told:]
+                self._recent.clear()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK TO job")
                     self._execute("RELEASE job")
@@ -208,7 +212,11 @@ class Store:
 
     def load_phone(self, msisdn: str) -> tuple[Conversation, ...]:
         """Every conversation of a phone, oldest first."""
-        return self._conversations("msisdn = ?", msisdn)
+        found = self._recent.find(msisdn)
+        if found is None:
+            found = self._conversations("msisdn = ?", msisdn)
+            self._recent.keep(msisdn, found)
+        return found
 
     def load_birth(self, birth_id: str) -> tuple[Conversation, ...]:
         """Every conversation about a birth, oldest first."""
@@ -231,6 +239,7 @@ class Store:
             "UPDATE conversation SET due_at=?, version=version+1 WHERE id=? AND due_at IS NOT NULL",
             (utc(until), case),
         )
+        self._recent.clear()  # it is seldom, and nobody says whose it is
 
     def find_next_due(self) -> datetime | None:
         """When the next timer, held text or application falls due; None when nothing waits for a time."""
@@ -261,6 +270,7 @@ class Store:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
             (*conversation_row(conversation), utc(at)),
         )
+        self._recent.forget(conversation.msisdn)
         case = cursor.lastrowid
         assert case  # noqa: S101 - an INSERT that did not fail has one
         self._execute(
@@ -289,7 +299,9 @@ class Store:
                 ),
             )  # fmt: skip
             if cursor.rowcount != 1:
+                self._recent.clear()
                 raise StaleConversation(before.case, before.version)
+            self._recent.move_on(before, self._as_read(after, before.version + 1))
         for effect in step.effects:
             self._record_effect(after, effect, event.at)
         self._execute(
@@ -304,6 +316,16 @@ class Store:
                 after.state,
                 before.revision,
             ),
+        )
+
+    def _as_read(self, conversation: Conversation, version: int) -> Conversation:
+        """What was written of `conversation`, as it would be read: times by way of UTC, in our zone."""
+        asked_at, due = conversation.asked_at, conversation.due
+        return changed(
+            conversation,
+            asked_at=read_time(utc(asked_at), self._zone) if asked_at else None,
+            due=Due(due.kind, read_time(utc(due.at), self._zone)) if due else None,
+            version=version,
         )
 
     def _record_effect(self, conversation: Conversation, effect: Effect, at: datetime) -> None:
