@@ -62,6 +62,7 @@ __all__ = ["Daemon", "find_sessions", "run"]
 
 _GRACE_S = 3.0  # for message centres to answer what was sent, before we unbind; 10 s are all we have to stop
 _TICK_S = 0.5  # how often timers are looked at
+_TELL_S = 60.0  # how often the log says that the store fails, as long as it does
 _PROBE_S = 10.0  # without a write for so long, the store is tried
 _ALLOCATIONS = 20_000  # between two collections: those of some hundred replies
 _AT_ONCE = 500  # timers, and held texts, in one look
@@ -86,6 +87,7 @@ class Daemon:
         self._pulse = Pulse(clock.monotonic)
         self._notifier = notifier or Notifier({})
         self._fed_at = clock.monotonic()
+        self._told: dict[str, float] = {}  # why the store failed, and when the log last said so
         self._stack = AsyncExitStack()
         self._talkers: list[Callable[[], Awaitable[None]]] = []  # each ends within its own grace
         self.store: Store
@@ -239,11 +241,18 @@ class Daemon:
         def done(cases: tuple[int, ...] | None, error: Exception | None) -> None:
             self._beat()
             if isinstance(error, StoreError):
-                _log.error(DAEMON_STORE_FAILED, error=str(error))
+                self._tell_failing(str(error))
             for case in cases or ():
                 self.writer.submit_bulk(partial(self.engine.fire_timer, case, now), partial(self._timer_done, case))
 
         self.writer.submit(job, done)
+
+    def _tell_failing(self, why: str) -> None:
+        """Say in the log that the store fails; not twice a second, because the log may fill the same disk."""
+        now = self._clock.monotonic()
+        if now - self._told.get(why, -inf) >= _TELL_S:
+            self._told = {why: now}
+            _log.error(DAEMON_STORE_FAILED, error=why)
 
     def _timer_done(self, case: int, _result: object, error: Exception | None) -> None:
         if error is not None and not isinstance(error, StoreError):

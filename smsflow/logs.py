@@ -24,7 +24,7 @@ EVENTS = {
     "daemon.stopped": ("info", "everything is down, nothing is lost"),
     "daemon.store_failed": (
         "error",
-        "the disk or the file does not take a transaction; replies are refused for now",
+        "the disk or the file does not take a transaction; replies are refused for now; said once a minute",
     ),
     "daemon.migrated": ("info", "the tables of the store were brought up to date; `copy` is the store before that"),
     "dialog.loaded": ("info", "a dialog is ready for new conversations"),

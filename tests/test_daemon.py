@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import structlog
 from process import a_free_port, write_config
 from wired import TIMEOUT_S
 
 from smsflow.clock import Clock
 from smsflow.config import load_config
 from smsflow.daemon import Daemon
+from smsflow.logs import DAEMON_STORE_FAILED
 from smsflow.smpp.smsc import MessageCentre, Text
 
 PHONE = "77011234567"
@@ -116,5 +118,27 @@ def test_jitter_reaches_the_pauses_of_links_and_bodies(tmp_path: Path) -> None:
             await stage.until(lambda: stage.rows("SELECT attempts FROM application") == [(1,)])
             assert drawn["body"] == 1
         await stage.centre.stop()
+
+    play(scene)
+
+
+def test_store_that_fails_is_told_once_a_minute_and_not_at_every_look(tmp_path: Path) -> None:
+    """The log may lie on the disk that is full, and a night has 60,000 looks."""
+    stage = Stage(tmp_path)
+
+    async def scene() -> None:
+        async with stage.daemon() as daemon:
+            daemon.store._connection.execute("PRAGMA query_only = 1")
+            now = daemon._clock.monotonic()
+            told = []
+            with structlog.testing.capture_logs() as lines:
+                for after_s in (20, 21, 79, 81, 82):
+                    daemon._clock.monotonic = lambda after_s=after_s: now + after_s  # type: ignore[method-assign]
+                    daemon._tick()
+                    daemon.writer.commit()
+                    told.append(sum(line["event"] == DAEMON_STORE_FAILED for line in lines))
+            assert told == [1, 1, 1, 2, 2]
+            assert "readonly" in next(line["error"] for line in lines if line["event"] == DAEMON_STORE_FAILED)
+            daemon.store._connection.execute("PRAGMA query_only = 0")
 
     play(scene)
