@@ -531,6 +531,29 @@ def test_25_what_only_claims_to_be_a_receipt_is_kept_for_a_person(world):
 # --- the same reply again -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("data_coding", "octets"), [(0, b"1"), (8, b"\x001\0\0"), (8, b"\x001")], ids=["coding", "padding", "same"]
+)
+def test_23_a_bare_answer_that_another_link_delivers_otherwise_does_not_count_twice(world, data_coding, octets):
+    """The next question has gone out meanwhile: the same digit would be an answer to it."""
+    world.birth()
+    again = DeliverSm(source_addr=PHONE, destination_addr="1414", data_coding=data_coding, short_message=octets)
+
+    def story(line):
+        for text in ("R 1 1 2", f"R 1 1 2 {NAME}"):
+            line.say(mo(text))
+            world.sent()
+        line.say(mo("1"))
+        world.sent()
+        line.say(again, link="other")
+
+    line = play(world, story)
+    assert line.rows("SELECT outcome, reason FROM inbound ORDER BY id")[2:] == [
+        ("answered", ""),
+        ("not_understood", "delivered_again"),
+    ]
+
+
 def test_23_the_same_reply_before_the_first_is_answered_is_one_reply(world):
     """Same session, other sequence number, both answered with ROK; both are written down."""
 

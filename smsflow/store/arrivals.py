@@ -95,12 +95,13 @@ class Arrivals:
         """Whether the same text from the same phone has come since then, and a message centre delivers it again.
 
         A centre that saw no response does so with the same sequence number, on a new connection, or on
-        another link. A mother who writes the same again comes in the same session with a number of its own.
+        another link, which may pad it or code it otherwise. A mother who writes the same again comes in the same
+        session with a number of its own.
         """
         row = self._execute(
-            "SELECT 1 FROM inbound WHERE msisdn = ? AND at >= ? AND raw = ? AND (session <> ? OR sequence = ?)"
-            " LIMIT 1",
-            (inbound.msisdn, utc(since), inbound.raw, inbound.session, inbound.sequence),
+            "SELECT 1 FROM inbound WHERE msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
+            " AND (session <> ? OR sequence = ?) LIMIT 1",
+            (inbound.msisdn, utc(since), inbound.raw, inbound.text, inbound.session, inbound.sequence),
         ).fetchone()
         return row is not None
 
@@ -110,8 +111,9 @@ class Arrivals:
         Then she has written it again, though it may have been delivered again in between.
         """
         came = self._execute(
-            "SELECT session, sequence FROM inbound WHERE msisdn = ? AND at >= ? AND raw = ? ORDER BY id",
-            (inbound.msisdn, utc(since), inbound.raw),
+            "SELECT session, sequence FROM inbound WHERE msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
+            " ORDER BY id",
+            (inbound.msisdn, utc(since), inbound.raw, inbound.text),
         ).fetchall()
         return bool(came) and came[-1][0] == inbound.session and (inbound.session, inbound.sequence) not in came
 

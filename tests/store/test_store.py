@@ -158,7 +158,7 @@ def test_parts_come_in_any_order_and_more_than_once(tmp_path: Path) -> None:
         assert world.store.arrivals.add_part(part(2, b"b")) == ()
 
 
-def test_earlier_delivery_is_known_by_its_octets_and_session(tmp_path: Path) -> None:
+def test_earlier_delivery_is_known_by_its_text_and_session(tmp_path: Path) -> None:
     """Another text, another phone, the same session, or long ago: not the same delivery."""
     with a_world(tmp_path) as world, world.store.transaction():
         first = Inbound(NOON, "main", "one", 1, PHONE, "1414", 8, b"\0R", "R")
@@ -167,7 +167,7 @@ def test_earlier_delivery_is_known_by_its_octets_and_session(tmp_path: Path) -> 
         def is_known(
             session: str, raw: bytes = b"\0R", phone: str = PHONE, minutes: int = 10, sequence: int = 2
         ) -> bool:
-            again = Inbound(NOON, "main", session, sequence, phone, "1414", 8, raw, "R")
+            again = Inbound(NOON, "main", session, sequence, phone, "1414", 8, raw, raw.decode("utf-16-be"))
             return world.store.arrivals.is_delivered_again(again, NOON + timedelta(minutes=1 - minutes))
 
         assert is_known("two")
