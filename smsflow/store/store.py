@@ -58,6 +58,8 @@ _DUE_OF_KIND = (
     " WHERE status = 'queued' AND kind = ? AND next_at <= ? ORDER BY next_at LIMIT ?"
 )
 
+_CACHE_KIB = 16_000  # with 10 million cases the inner pages of the indexes do not fit into SQLite's 2 MiB
+
 _TOUCH = "PRAGMA user_version = 0"  # writes a page whether it changes or not; nothing reads it
 
 
@@ -98,6 +100,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         _refuse_other_tables(connection, path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     except BaseException:
         connection.close()
         raise
