@@ -280,7 +280,7 @@ class Sender:
             return
         text, now = flight.text, self._now()
         if flight.refused:
-            self._refuse(session, text, flight.refused)
+            self._refuse(session, flight)
         elif flight.doubted:
             self._doubt(session, text)
         else:
@@ -288,19 +288,30 @@ class Sender:
 
     def _doubt(self, session: Session, text: DueText) -> None:
         """Send a text again of which nobody knows whether it was taken; or let it wait for a person."""
-        most = 1 if session.may_submit else SUSPECT
-        if text.doubts >= most or self._policy(session).holds(is_question=text.is_question):
-            _log.warning(TEXT_IN_DOUBT, text_id=text.id, link=session.settings.name, doubts=text.doubts + 1)
-            self._end(text, partial(self._store.outbox.hold_in_doubt, text.id, self._now()))
+        if self._is_for_a_person(session, text):
+            self._hold(session, text)
             return
         not_before = self._now() + (_LATE if session.may_submit else timedelta())
         self._end(text, partial(self._store.outbox.doubt, text.id, self._now(), not_before=not_before))
 
-    def _refuse(self, session: Session, text: DueText, status: int) -> None:
-        """Fail a text that was refused, or queue it again."""
-        rule, error, now = submit_rule(status, session.settings.rules), status_name(status), self._now()
+    def _is_for_a_person(self, session: Session, text: DueText) -> bool:
+        """Whether a text that is in doubt, perhaps once more, is not sent again by itself."""
+        most = 1 if session.may_submit else SUSPECT
+        return text.doubts >= most or self._policy(session).holds(is_question=text.is_question)
+
+    def _hold(self, session: Session, text: DueText) -> None:
+        _log.warning(TEXT_IN_DOUBT, text_id=text.id, link=session.settings.name, doubts=text.doubts + 1)
+        self._end(text, partial(self._store.outbox.hold_in_doubt, text.id, self._now()))
+
+    def _refuse(self, session: Session, flight: _Flight) -> None:
+        """Fail a text of which a part was refused, or queue it again; another part may be in doubt all the same."""
+        text, now, doubted = flight.text, self._now(), bool(flight.doubted)
+        rule, error = submit_rule(flight.refused, session.settings.rules), status_name(flight.refused)
         if rule.then is Verdict.FINAL or (rule.times and text.refusals + 1 >= rule.times):
             self._fail(session, text, error)
+            return
+        if doubted and self._is_for_a_person(session, text):
+            self._hold(session, text)
             return
         _log.info(TEXT_QUEUED_AGAIN, text_id=text.id, status=error, link=session.settings.name)
         waits = rule.then is Verdict.RETRY
@@ -309,7 +320,7 @@ class Sender:
 
         def job() -> None:
             if not self._store.outbox.give_up(text.id, error, now - _OLDEST, now):
-                self._store.outbox.retry(text.id, error, not_before, now, counts=counts)
+                self._store.outbox.retry(text.id, error, not_before, now, counts=counts, doubted=doubted)
 
         self._end(text, job)
 

@@ -529,6 +529,19 @@ def test_person_lets_a_text_in_doubt_be_sent_again(desk: Make) -> None:
         assert desk.world.engine.operate(case, "resend", NOON).value == "stale"
 
 
+@pytest.mark.parametrize(("policy", "status"), [(OnDoubt(), "sending"), (OnDoubt(hold_notices=True), "in_doubt")])
+def test_part_in_doubt_is_so_though_another_was_refused(desk: Make, policy: OnDoubt, status: str) -> None:
+    """The refused part is tried again; the other may come twice, which is written down, or waits for a person."""
+    line = Line()
+    desk = desk(line, on_doubt=policy)
+    desk.queue((ANNA, "x" * 300))
+    desk.answer(line, 0, Status.RSYSERR)
+    desk.doubt(line, 1)
+    desk.wait(30)
+    assert desk.statuses() == [status]
+    assert desk.world.store._connection.execute("SELECT in_doubt FROM outbox").fetchall() == [(1,)]
+
+
 def test_stop_is_the_end_of_what_is_in_doubt(desk: Make) -> None:
     """A person who sends it again all the same does not reach her with it; what she wrote stands."""
     line = Line()

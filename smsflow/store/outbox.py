@@ -329,13 +329,25 @@ class Outbox:
         if row:
             self._flag(row[0], "text_failed", now)
 
-    def retry(self, outbox: int, error: str, not_before: datetime, now: datetime, *, counts: bool = False) -> None:
-        """The message centre did not take it this time: once more, not before then. `counts`: as a refusal."""
+    def retry(
+        self,
+        outbox: int,
+        error: str,
+        not_before: datetime,
+        now: datetime,
+        *,
+        counts: bool = False,
+        doubted: bool = False,
+    ) -> None:
+        """The message centre did not take it this time: once more, not before then.
+
+        `counts`: as a refusal. `doubted`: of a part of it nobody knows.
+        """
         status = "queued" if not_before <= now else "held"
         self._execute(
-            "UPDATE outbox SET status=?, error=?, not_before=?, changed_at=?, refusals=refusals+?"
-            " WHERE id=? AND status='sending'",
-            (status, error, utc(not_before), utc(now), counts, outbox),
+            "UPDATE outbox SET status=?, error=?, not_before=?, changed_at=?, refusals=refusals+?,"
+            " in_doubt=in_doubt+? WHERE id=? AND status='sending'",
+            (status, error, utc(not_before), utc(now), counts, doubted, outbox),
         )
 
     def give_up(self, outbox: int, error: str, begun_before: datetime, now: datetime) -> bool:
