@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,7 +42,7 @@ from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import LongTexts, submits
 from smsflow.smpp.session import Session, SessionState
 from smsflow.smpp.statuses import Rule, Verdict, status_name, submit_rule
-from smsflow.store.outbox import SUSPECT, DueText, OnDoubt, Taken
+from smsflow.store.outbox import SUSPECT, DueText, OnDoubt, Taken, Whole
 from smsflow.store.store import Store
 from smsflow.writer import Writer
 
@@ -105,6 +105,8 @@ class Sender:
         self._lanes: dict[Session, _Lane] = {}
         self._flights: dict[int, _Flight] = {}
         self._busy: set[str] = set()  # phones with a text on its way
+        self._taken: list[Whole] | None = None  # what is written down together, as long as more may join
+        self._freed: list[str] = []  # the phones of `_taken`
         self.writer: Writer | None = None
 
     def add(self, session: Session) -> None:
@@ -233,7 +235,7 @@ class Sender:
             self._settle(session, flight)
             return
         _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=link)
-        self._end(flight.text, lambda: None, may_wait=True)
+        self._take_whole(flight)
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
         """These were sent, and will hardly be answered."""
@@ -328,19 +330,41 @@ class Sender:
         _log.warning(TEXT_FAILED, text_id=text.id, status=error, link=session.settings.name)
         self._end(text, partial(self._store.outbox.fail, text.id, error, self._now()))
 
-    def _end(self, text: DueText, write: Callable[[], object], *, may_wait: bool = False) -> None:
+    def _end(self, text: DueText, write: Callable[[], object]) -> None:
         """A text is no longer on its way: the parts that were taken and `write` say so, and its phone is free."""
-        flight, now = self._flights.pop(text.id), self._now()
-        for lane in self._lanes.values():
-            if lane.alone == text.id:
-                lane.alone = None
+        flight, now = self._land(text), self._now()
 
         def job() -> None:
             if flight.taken:
                 self._store.outbox.mark_taken(text.id, text.msisdn, flight.total, flight.taken, now)
             write()
 
-        self._write(job, frees=text.msisdn, may_wait=may_wait)
+        self._write(job, (text.msisdn,))
+
+    def _take_whole(self, flight: _Flight) -> None:
+        """A text was taken: it is written down with others that are, when a transaction comes by."""
+        text = flight.text
+        if len(flight.taken) < flight.total:  # the rest was taken before
+            self._end(text, lambda: None)
+            return
+        self._land(text)
+        if self._taken is None:
+            self._taken, self._freed = [], []
+            self._write(partial(self._mark_whole, self._taken), self._freed, may_wait=True)
+        self._taken.append((text.id, text.msisdn, flight.taken))
+        self._freed.append(text.msisdn)
+
+    def _mark_whole(self, texts: list[Whole]) -> None:
+        if self._taken is texts:
+            self._taken = None  # who comes now is too late for this transaction
+        self._store.outbox.mark_whole(texts, self._now())
+
+    def _land(self, text: DueText) -> _Flight:
+        """A text is no longer on its way."""
+        for lane in self._lanes.values():
+            if lane.alone == text.id:
+                lane.alone = None
+        return self._flights.pop(text.id)
 
     def _forget(self, session: Session, text: int) -> int:
         """Do not submit the parts that are left of a text; how many they were."""
@@ -350,21 +374,22 @@ class Sender:
             lane.waiting = deque(pair for pair in lane.waiting if pair[0].text != text)
         return before - len(lane.waiting)
 
-    def _write(self, write: Callable[[], object], frees: str = "", *, may_wait: bool = False) -> None:
-        """Write down what became of a text; the same transaction may claim the next one for the phone `frees`."""
+    def _write(self, write: Callable[[], object], frees: Collection[str] = (), *, may_wait: bool = False) -> None:
+        """Write down what became of a text; the same transaction may claim the next ones for the phones `frees`."""
 
         def job() -> None:
             write()
-            self._busy.discard(frees)
+            self._busy.difference_update(frees)
 
         if self.writer is not None:
             self.writer.submit(job, partial(self._written, write, frees), may_wait=may_wait)
 
-    def _written(self, write: Callable[[], object], frees: str, _: object, error: Exception | None) -> None:
+    def _written(
+        self, write: Callable[[], object], frees: Collection[str], _: object, error: Exception | None
+    ) -> None:
         """What could not be written now is written later, and the phone waits; after a crash it is in doubt."""
         if isinstance(error, StoreError):
-            if frees:
-                self._busy.add(frees)
+            self._busy.update(frees)
             asyncio.get_running_loop().call_later(_WRITE_AGAIN_S, self._write, write, frees)
 
 

@@ -68,7 +68,14 @@ def address_after(dialog: Dialog, child: str, trail: Sequence[Asked], ask: Ask) 
     head = dialog.service + child
     if dialog.scheme is Scheme.FIXED:
         return head + ask.number
-    return head + "".join([asked.value for asked in trail if _ask(dialog, asked.state).adds_digits])
+    adding = _adding(dialog)
+    return head + "".join([asked.value for asked in trail if asked.state in adding])
+
+
+@lru_cache(maxsize=256)  # a dialog is compared by identity: one entry for each revision in use
+def _adding(dialog: Dialog) -> frozenset[str]:
+    """The states whose answers become part of the addresses that follow."""
+    return frozenset(ask.name for ask in dialog.questions() if ask.adds_digits)
 
 
 def question_of(dialog: Dialog, conversation: Conversation) -> Ask | None:

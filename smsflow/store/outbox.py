@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from heapq import merge
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from smsflow.core.effects import Send
 from smsflow.core.encoding import segments
 from smsflow.store.receipts import Receipts, Report
 from smsflow.store.rows import utc
 
-__all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Sent", "Taken"]
+__all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Sent", "Taken", "Whole"]
 
 SUSPECT = 3
 
@@ -57,6 +57,10 @@ class Taken:
     link: str
     message_id: str
     key: str
+
+
+Whole: TypeAlias = tuple[int, str, Sequence[tuple[int, Taken]]]
+"""A text that was taken: its number, its phone, and all of its parts."""
 
 
 class Sent(Enum):
@@ -104,6 +108,10 @@ class Routes:
         return max(fitting)[1] if fitting else ""
 
 
+_ADD_SEGMENT = (
+    "INSERT OR REPLACE INTO segment (outbox, part, link, message_id, key, state, msisdn)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _TEXT = "o.id, o.text, o.in_doubt, o.attempts, o.reference, o.refusals, o.status, o.segments, o.wait, c.wait"
 _FROM = "FROM outbox o LEFT JOIN conversation c ON c.id = o.conversation"
 _OPEN = "{0}.status IN ('queued', 'held') AND ({0}.status = 'queued' OR {0}.attempts > 0)"
@@ -280,8 +288,7 @@ class Outbox:
         """A message centre took `parts` of a text to a phone; it is accepted when all of its `total` are taken."""
         states = [self._take_parked(taken, msisdn) for _, taken in parts]
         self._execute_many(
-            "INSERT OR REPLACE INTO segment (outbox, part, link, message_id, key, state, msisdn)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            _ADD_SEGMENT,
             [
                 (outbox, part, taken.link, taken.message_id, taken.key, state, msisdn)
                 for (part, taken), state in zip(parts, states, strict=True)
@@ -295,6 +302,26 @@ class Outbox:
         )
         if any(states) or (accepted.rowcount and not whole):
             self._settle(outbox, now)
+
+    def mark_whole(self, texts: Sequence[Whole], now: datetime) -> None:
+        """Message centres took these texts: as `mark_taken` for each, when it is all of its parts."""
+        if self.receipts.may_be_parked:
+            for outbox, msisdn, parts in texts:
+                self.mark_taken(outbox, msisdn, len(parts), parts, now)
+            return
+        self._execute_many(
+            _ADD_SEGMENT,
+            [
+                (outbox, part, taken.link, taken.message_id, taken.key, None, msisdn)
+                for outbox, msisdn, parts in texts
+                for part, taken in parts
+            ],
+        )
+        at = utc(now)
+        self._execute_many(
+            "UPDATE outbox SET status='accepted', changed_at=? WHERE id=? AND status='sending'",
+            [(at, outbox) for outbox, _, _ in texts],
+        )
 
     def _take_parked(self, taken: Taken, msisdn: str) -> str | None:
         """The state that a receipt has told which came before the answer."""

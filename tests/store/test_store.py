@@ -222,6 +222,33 @@ def test_receipt_for_an_unknown_text_is_told_apart(tmp_path: Path) -> None:
         assert not world.store.outbox.mark_receipt(report("nobody"))
 
 
+@pytest.mark.parametrize("early", [(), (0,), (0, 1)])
+def test_texts_taken_together_are_each_what_they_would_be_alone(tmp_path: Path, early: tuple[int, ...]) -> None:
+    """Two texts of two parts are written down as one; receipts for some parts have come before."""
+    parts = {text: [(part, taken(f"{text}{part}")) for part in (0, 1)] for text in (1, 2)}
+
+    def tell(folder: Path, *, together: bool) -> list[str]:
+        folder.mkdir()
+        with a_world(folder) as world, world.store.transaction():
+            outbox = world.store.outbox
+            for _ in parts:
+                outbox.add(None, PHONE, Send("long", Urgency.NOTICE, NOON), None, NOON)
+            outbox.claim("main", 10, NOON)
+            outbox.receipts.forget_parked(NOON, 1)  # and learns so whether any wait
+            for part in early:
+                assert not outbox.mark_receipt(report(f"1{part}"))
+            if together:
+                outbox.mark_whole([(text, PHONE, each) for text, each in parts.items()], NOON)
+            else:
+                for text, each in parts.items():
+                    outbox.mark_taken(text, PHONE, 2, each, NOON)
+            return [line for line in dump(world) if "_migrations" not in line]
+
+    together = tell(tmp_path / "together", together=True)
+    assert together == tell(tmp_path / "alone", together=False)
+    assert sum("'accepted'" in line for line in together) == (1 if len(early) == 2 else 2)
+
+
 def test_text_in_doubt_is_sent_again_and_marked(tmp_path: Path) -> None:
     """After a crash, what was being sent goes out again; what was accepted does not."""
     with a_world(tmp_path) as world:
