@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from smsflow.cli_bench import bench
 from smsflow.cli_data import births, cases, citizens
 from smsflow.cli_link import link
+from smsflow.cli_options import fail
 from smsflow.cli_store import backup, restore, verify
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ def run(config: Path, log_level: str) -> None:
         logs.configure(sys.stderr, level=log_level)
         run_loop(daemon.run(settings, Clock(settings.zone)))
     except ConfigError as error:
-        _fail(2, *findings_in(error))
+        fail(*findings_in(error), code=2)
     except DialogError as error:
-        _fail(2, *findings_in(error, folder))
+        fail(*findings_in(error, folder), code=2)
     except StoreError as error:  # a full disk, another daemon: it may be over at the next start
-        _fail(1, _sentence(error))
+        fail(_sentence(error))
 
 
 @main.command()
@@ -91,11 +92,11 @@ def demo(births: Path | None, keep: bool) -> None:  # noqa: FBT001 - click gives
     try:
         code = run_loop(run_demo(make_console(), births=births, keep=keep))
     except UnreadableFile as error:
-        _fail(2, *error.problems)
+        fail(*error.problems, code=2)
     except DialogError as error:
-        _fail(2, *findings_in(error, shipped_dialogs()))
+        fail(*findings_in(error, shipped_dialogs()), code=2)
     except (StoreError, OSError) as error:
-        _fail(1, f"The demo broke off: {error}")
+        fail(f"The demo broke off: {error}")
     sys.exit(code)
 
 
@@ -135,9 +136,9 @@ def talk(dialog: str) -> None:
     try:
         code = run_talk(make_console(), dialog)
     except NoSuchDialog as error:
-        _fail(2, str(error))
+        fail(str(error), code=2)
     except DialogError as error:
-        _fail(2, *findings_in(error))
+        fail(*findings_in(error), code=2)
     sys.exit(code)
 
 
@@ -204,7 +205,7 @@ def smsc(
         run_loop(work)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        _fail(1, f"Cannot listen on {host}:{port}: {reason}. Choose another --host or --port.")
+        fail(f"Cannot listen on {host}:{port}: {reason}. Choose another --host or --port.")
 
 
 def _read_rules(faults: tuple[str, ...], scenario: Path | None) -> tuple[Rule, ...]:
@@ -216,7 +217,7 @@ def _read_rules(faults: tuple[str, ...], scenario: Path | None) -> tuple[Rule, .
         written = read_scenario(scenario) if scenario else ()
         return (*written, *(read_fault(words) for words in faults))
     except ConfigError as error:
-        _fail(2, *findings_in(error))
+        fail(*findings_in(error), code=2)
     except ValueError as error:
         raise click.UsageError(f"--fault: {error}") from error
 
@@ -224,10 +225,3 @@ def _read_rules(faults: tuple[str, ...], scenario: Path | None) -> tuple[Rule, .
 def _sentence(error: Exception) -> str:
     words = str(error)
     return words[:1].upper() + words[1:]
-
-
-def _fail(code: int, *lines: str) -> NoReturn:
-    """End with `code`, and say why on standard error."""
-    for line in lines:
-        click.echo(line, err=True)
-    sys.exit(code)

@@ -7,30 +7,21 @@ stand inside the functions: `smsflow --help` must not wait for them.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from smsflow.cli_options import config_option, fail, json_option, load_settings
+
 if TYPE_CHECKING:
-    from smsflow.config import Right, Settings
+    from smsflow.config import Right
 
 __all__ = ["link"]
 
 _TIMEOUT_S = 10.0
 
-_config = click.option(
-    "--config",
-    "config",
-    envvar="SMSFLOW_CONFIG",
-    default="config/smsflow.yaml",
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The daemon's configuration.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _name = click.argument("name")
 
 
@@ -41,11 +32,11 @@ def link() -> None:
 
 @link.command()
 @_name
-@_config
+@config_option
 @click.option(
     "--timeout", default=10.0, show_default=True, type=click.FloatRange(0.1, 300), help="Seconds for each step."
 )
-@_json
+@json_option
 def check(name: str, config: Path, timeout: float, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Try the link NAME step by step, and say what is wrong.
 
@@ -58,19 +49,19 @@ def check(name: str, config: Path, timeout: float, as_json: bool) -> None:  # no
     from smsflow.probing import run_probe
     from smsflow.terminal import make_console, run_loop
 
-    settings = _settings(config)
+    settings = load_settings(config)
     found = next((each for each in settings.links if each.name == name), None)
     if found is None:
         names = ", ".join(each.name for each in settings.links)
-        _fail(f"{settings.file}: there is no link {name}; there is: {names}", code=2)
+        fail(f"{settings.file}: there is no link {name}; there is: {names}", code=2)
     if not found.password:
-        _fail(f"the password of link {name} is not set; see {settings.file}", code=2)
+        fail(f"the password of link {name} is not set; see {settings.file}", code=2)
     sys.exit(run_loop(run_probe(make_console(), found, timeout_s=timeout, as_json=as_json)))
 
 
 @link.command("list")
-@_config
-@_json
+@config_option
+@json_option
 def list_links(config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """What every link does now, from the running daemon. Exit code 1 when none is bound."""
     from smsflow.config import Right
@@ -87,8 +78,8 @@ def list_links(config: Path, as_json: bool) -> None:  # noqa: FBT001 - click giv
 
 @link.command()
 @_name
-@_config
-@_json
+@config_option
+@json_option
 def pause(name: str, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Let the link NAME send nothing; it stays bound and takes replies. Until `resume`, also across restarts."""
     _act(name, config, "pause", as_json=as_json)
@@ -96,8 +87,8 @@ def pause(name: str, config: Path, as_json: bool) -> None:  # noqa: FBT001 - cli
 
 @link.command()
 @_name
-@_config
-@_json
+@config_option
+@json_option
 def resume(name: str, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click gives flags by name
     """Let the link NAME send again."""
     _act(name, config, "resume", as_json=as_json)
@@ -125,8 +116,8 @@ def _act(name: str, config: Path, action: str, *, as_json: bool) -> None:
     is_flag=True,
     help="Leave bind passwords as they are: FILE then opens our account to whoever has it.",
 )
-@_config
-@_json
+@config_option
+@json_option
 def trace(
     name: str,
     file: Path,
@@ -145,19 +136,19 @@ def trace(
     from smsflow.config import Right
     from smsflow.link_views import fetch_trace
 
-    settings = _settings(config)
+    settings = load_settings(config)
     wanted = {"seconds": seconds, "texts": texts or None, "passwords": passwords or None}
     query = {key: value for key, value in wanted.items() if value is not None}
     try:
         octets = fetch_trace(settings, f"{_path(name)}/trace", query, file, Right.OPERATE)
     except FileExistsError:
-        _fail(f"{file} exists already; it is not overwritten")
+        fail(f"{file} exists already; it is not overwritten")
     except OSError as error:
-        _fail(f"{file} cannot be written: {error.strerror}")
+        fail(f"{file} cannot be written: {error.strerror}")
     except NotConfigured as error:
-        _fail(str(error), code=2)
+        fail(str(error), code=2)
     except CallFailed as error:
-        _fail(str(error))
+        fail(str(error))
     click.echo(json.dumps({"file": str(file), "octets": octets}) if as_json else f"{file}: {octets} octets")
 
 
@@ -174,27 +165,9 @@ def _call(config: Path, method: str, path: str, body: object, *rights: Right) ->
     from smsflow.calling import CallFailed, NotConfigured, call, open_daemon
 
     try:
-        with open_daemon(_settings(config), *rights, timeout_s=_TIMEOUT_S) as http:
+        with open_daemon(load_settings(config), *rights, timeout_s=_TIMEOUT_S) as http:
             return call(http, method, path, body)
     except NotConfigured as error:
-        _fail(str(error), code=2)
+        fail(str(error), code=2)
     except CallFailed as error:
-        _fail(str(error))
-
-
-def _settings(config: Path) -> Settings:
-    from smsflow.config import load_config
-    from smsflow.core.errors import ConfigError
-    from smsflow.terminal import findings_in
-
-    try:
-        return load_config(config, os.environ, need_secrets=False)
-    except ConfigError as error:
-        _fail(*findings_in(error), code=2)
-
-
-def _fail(*sentences: str, code: int = 1) -> NoReturn:
-    """End with `code`, and say why on standard error."""
-    for sentence in sentences:
-        click.echo(sentence, err=True)
-    sys.exit(code)
+        fail(str(error))
