@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from time import perf_counter
@@ -59,7 +59,7 @@ _Fingerprint: TypeAlias = tuple[str, str, str, int, bytes]
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: one is made for each reply
 class _Arrival:
     """Where to answer, and when it came; one of those that are `open` until then."""
 
@@ -230,7 +230,7 @@ class Inbox:
             if not parts:
                 return None
             alphabet = self._alphabets.get(parts[-1].link, Alphabet.GSM)
-            whole = replace(_join(parts, parts[-1], alphabet), at=now, parts_missing=True)
+            whole = _join(parts, parts[-1], alphabet)._replace(at=now, parts_missing=True)
             return self._replies.take_reply(whole)
 
         def keep() -> None:
@@ -325,11 +325,17 @@ def _replies(outcome: str) -> Counter:
     return metrics.REPLIES.labels(outcome=outcome)
 
 
+@cache
+def _coercions(name: str) -> Counter:
+    """The counter of a coercion, as `_replies`."""
+    return metrics.COERCIONS.labels(name=name)
+
+
 def _tell(handled: Handled, took_s: float) -> None:
     _replies(handled.outcome).inc()
     metrics.TURN_S.observe(took_s)
     for coercion in handled.coercions:
-        metrics.COERCIONS.labels(name=coercion).inc()
+        _coercions(coercion).inc()
     facts = {
         "case": handled.case,
         "dialog": handled.dialog,

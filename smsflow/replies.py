@@ -6,8 +6,8 @@ Called inside a transaction of the store, like the engine that it moves conversa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Ask, Dialog
@@ -29,8 +29,7 @@ BARE = "bare"  # the coercion by which an answer may come without its address
 _Held = Sequence[tuple[Dialog, Conversation]]  # the conversations of one phone, oldest first
 
 
-@dataclass(frozen=True, slots=True)
-class Handled:
+class Handled(NamedTuple):
     """What became of a text that came in: facts for the log and the metrics, nothing personal."""
 
     outcome: str

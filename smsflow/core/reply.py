@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from smsflow.core.identity import IdentityError, parse_iban
 from smsflow.core.names import has_patronymic, is_surname, looks_like_name, parse_name, sounds_lost
@@ -166,8 +167,7 @@ class Question:
     other_words: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The code, digits or cleaned text that was answered; `also` the IBAN that followed a code."""
 
     value: str
@@ -175,8 +175,7 @@ class Answer:
     coercions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Misread:
+class Misread(NamedTuple):
     """Why a reading is no answer to a question: a name from REASONS, and where in the text (0-based)."""
 
     reason: str
@@ -796,7 +795,7 @@ def _answer_account_alone(reading: Reading, question: Question) -> Answer | None
     alone = _answer_text_alone(reading, replace(question, kind=Kind.IBAN))
     if isinstance(alone, Misread):
         return None
-    return replace(alone, value=question.with_iban[0], also=alone.value)
+    return alone._replace(value=question.with_iban[0], also=alone.value)
 
 
 def _is_canonical(reading: Reading, question: Question, found: Answer) -> bool:

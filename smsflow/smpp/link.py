@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from smsflow.core.errors import LocalViolation, RemoteViolation
 from smsflow.smpp import codec, hot
@@ -137,15 +137,13 @@ class Refused:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """A text or a receipt: commit it, then `respond` to its sequence."""
 
     pdu: DeliverSm
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitAnswered:
+class SubmitAnswered(NamedTuple):
     """The submit_sm given with `token` was answered; `message_id` may be empty even when `status` is 0.
 
     It may have been told to be `InDoubt` before: the answer came after its time.

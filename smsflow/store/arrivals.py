@@ -6,15 +6,14 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from smsflow.store.rows import read_time, utc
 
 __all__ = ["Arrivals", "Inbound", "Part", "PartKey"]
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(NamedTuple):
     """One text as it came in. `session` tells one connection of `link` from the next.
 
     `parts_missing`: a long text of which not all parts came in time.

@@ -50,8 +50,7 @@ class DueText(NamedTuple):
     taken: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """A part that a message centre took: its own id, raw, and the form in which receipts are matched."""
 
     link: str
