@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -130,7 +130,9 @@ def _forget_to_drop() -> AbstractContextManager[Any]:
 def _free_too_soon() -> AbstractContextManager[Any]:
     """A phone counts as free though the disk did not take the end of its text: a mistake that was made."""
 
-    def written(self: Sender, write: Callable[[], object], frees: str, _: object, error: Exception | None) -> None:
+    def written(
+        self: Sender, write: Callable[[], object], frees: Collection[str], _: object, error: Exception | None
+    ) -> None:
         if error is not None:
             asyncio.get_running_loop().call_later(1.0, self._write, write, frees)
 
