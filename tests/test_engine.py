@@ -300,6 +300,17 @@ def test_bare_answer_to_a_question_on_its_way_is_asked_for_in_full(world: World)
     assert [text for text in world.sent() if "R 1 1 2 1" in text]
 
 
+def test_bare_answer_to_a_question_in_doubt_is_asked_for_in_full(world: World) -> None:
+    """It is queued to be sent again; she has read it the first time, perhaps."""
+    case = to_education(world)
+    assert world.reply("1").outcome == "answered"
+    world.sending()
+    with world.store.transaction():
+        world.store.outbox.doubt_all(world.now, {})
+    assert world.reply("1").reason == "question_on_its_way"
+    assert world.case(case).state == "office"
+
+
 def test_bare_answer_while_a_reminder_is_queued_is_asked_for_in_full(world: World) -> None:
     """The question itself was taken long ago: her answer is not lost without a word."""
     case = to_education(world)

@@ -67,7 +67,7 @@ class Sent(Enum):
 
     NONE = "none"
     PERHAPS = "perhaps"
-    """One of them: it is on its way, or another has been taken."""
+    """One of them: it was on its way, and may be in doubt, or another was taken."""
     ALL = "all"
 
 
@@ -466,11 +466,12 @@ class Outbox:
 
     def find_sent(self, case: int, wait: int) -> Sent:
         """Whether the texts of this wait have gone out."""
-        rows = self._execute("SELECT status FROM outbox WHERE conversation=? AND wait=?", (case, wait)).fetchall()
-        statuses = {status for (status,) in rows}
-        if not statuses & {"held", "queued", "sending"}:
+        rows = self._execute(
+            "SELECT status, attempts FROM outbox WHERE conversation=? AND wait=?", (case, wait)
+        ).fetchall()
+        if not any(status in ("held", "queued", "sending") for status, _ in rows):
             return Sent.ALL
-        return Sent.PERHAPS if statuses - {"held", "queued", "dropped"} else Sent.NONE
+        return Sent.PERHAPS if any(attempts for _, attempts in rows) else Sent.NONE
 
     def drop(self, case: int, at: datetime) -> None:
         """What has not gone out for a case must not go out; what is on its way or in doubt, not again."""
