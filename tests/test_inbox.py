@@ -253,6 +253,36 @@ def test_27_a_text_that_is_not_complete_is_taken_and_flagged_in_time(world):
     assert world.flags() == ["parts_missing"]
 
 
+def test_27_parts_that_come_long_after_a_text_was_released_are_not_lost(world):
+    """The centre delivers again, part by part, what was taken without the rest: no part costs another."""
+    text = "Ә" * 150 + "!"
+    first, second, third = parts(text)
+
+    def story(line: Line) -> None:
+        assert line.say(second) == [Status.ROK]
+        line.tick(timedelta(minutes=11))
+        assert len(line.texts()) == 1
+        line.tick(timedelta(minutes=14))
+        assert line.say(first, second) == [Status.ROK] * 2
+        assert line.say(third) == [Status.ROK]
+        assert line.texts()[1:] == [text]
+
+    play(world, story)
+
+
+def test_27_a_new_text_keeps_the_parts_that_came_before_one_is_set_aside(world):
+    """Its reference is that of a text which was released: what waits is the new one's."""
+    old, new = parts("Ә" * 150 + "!"), parts("Ғ" * 150 + "?")
+
+    def story(line: Line) -> None:
+        line.say(old[1])
+        line.tick(timedelta(minutes=11))
+        line.say(new[0], new[1], new[2])
+        assert line.texts()[1:] == ["Ғ" * 150 + "?"]
+
+    play(world, story)
+
+
 def test_27_a_name_that_is_cut_short_is_asked_for_again_and_completed_later(world):
     """Half a name is never accepted; a part that comes later still completes the text."""
     first, second = parts(LONG)

@@ -127,7 +127,8 @@ class Arrivals:
         ).fetchone()
         if row is not None:
             payload, state, at = row
-            if payload == part.payload and (state == "waiting" or at >= utc(part.at - _ONCE_MORE)):
+            is_incomplete = state in ("waiting", "released")
+            if payload == part.payload and (is_incomplete or at >= utc(part.at - _ONCE_MORE)):
                 self._note_again(part)
                 return ()
             self._set_aside(part, state)
@@ -164,7 +165,8 @@ class Arrivals:
             )
             return
         self._execute(
-            f"DELETE FROM part WHERE {_OF} AND (state <> 'again' OR number = ? OR at < ?)",  # noqa: S608 - _OF is ours
+            f"DELETE FROM part WHERE {_OF} AND (number = ? OR state IN ('joined', 'released')"  # noqa: S608 - _OF is ours
+            " OR (state = 'again' AND at < ?))",
             (*part.key, part.number, utc(part.at - _SAME_MOMENT)),
         )
         self._execute(f"UPDATE part SET state = 'waiting' WHERE {_OF}", part.key)  # noqa: S608 - _OF is ours
