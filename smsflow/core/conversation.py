@@ -89,10 +89,15 @@ class Conversation:
 
 
 class _Draft(Conversation):
-    """A conversation that can still be written to."""
+    """A conversation that can still be written to.
+
+    Both methods, though nothing is deleted: only where neither is Python's does Python write to slots directly,
+    which takes a tenth of the time.
+    """
 
     __slots__ = ()
     __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
 
 
 _NAMES = tuple(each.name for each in fields(Conversation))
