@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from smsflow.core.conversation import Asked, Conversation, Status, changed
@@ -11,7 +10,7 @@ from smsflow.core.effects import Flag, Outcome, Step
 from smsflow.core.events import Answered, NotUnderstood
 from smsflow.core.machine import ANSWERED, LEFT_LIST
 from smsflow.core.move import Move, answering
-from smsflow.core.questions import address_of, has_more, options_of, question_of
+from smsflow.core.questions import address_of, has_more, option_of, options_of, question_of
 from smsflow.core.render import render
 
 __all__ = ["not_understood", "take_answer"]
@@ -52,7 +51,7 @@ def _answered_before(dialog: Dialog, conversation: Conversation, event: Answered
     if place < conversation.sealed:
         return _sealed(dialog, conversation, event.at)
     move = answering(dialog, conversation, event.at)
-    move.now = changed(conversation, state=event.state, trail=conversation.trail[:place], page=0)
+    move.change(state=event.state, trail=conversation.trail[:place], page=0)
     return _keep(move, _take(move, event, Outcome.AMENDED), conversation.trail[place + 1 :])
 
 
@@ -76,22 +75,16 @@ def _take(move: Move, event: Answered, outcome: Outcome) -> Step:
     """Take the answer to the question at which `move` stands, and go where it leads."""
     ask = move.dialog.states[event.state]
     assert isinstance(ask, Ask)  # noqa: S101 - `find_answer` names questions only
-    options = options_of(move.dialog, move.now, ask)
-    if ask.options is not None and event.value not in {option.code for option in options}:
+    option = option_of(move.dialog, move.now, ask, event.value)
+    if ask.options is not None and option is None:
         return _turn_page(move, ask, event.value, outcome)
     answered = Asked(ask.name, address_of(move.dialog, move.now, ask), event.value)
-    move.now = changed(
-        move.now,
-        answers={**move.now.answers, ask.save: event.value},
-        trail=(*move.now.trail, answered),
-        back=None,
-    )
-    if ask.sets_language:
-        language = next(option.id for option in options if option.code == event.value)
-        move.now = changed(move.now, language=language, facts={**move.now.facts, "language": language})
+    move.change(answers={**move.now.answers, ask.save: event.value}, trail=(*move.now.trail, answered), back=None)
+    if ask.sets_language and option is not None:
+        move.change(language=option.id, facts={**move.now.facts, "language": option.id})
     taken = move.go(ANSWERED, event.value, outcome)
     if answered not in taken.conversation.trail:  # it led back
-        taken = replace(taken, conversation=changed(taken.conversation, back=answered))
+        taken = taken._replace(conversation=changed(taken.conversation, back=answered))
     if not event.also:
         return taken
     # the account that followed in the same reply answers the question just entered, which need not go out
@@ -111,7 +104,7 @@ def _turn_page(move: Move, ask: Ask, value: str, outcome: Outcome) -> Step:
         move.ask(ask, page=page)
         return move.done(outcome)
     left = Asked(ask.name, address_of(move.dialog, move.now, ask), value)
-    move.now = changed(move.now, trail=(*move.now.trail, left))
+    move.change(trail=(*move.now.trail, left))
     return move.go(LEFT_LIST, outcome=outcome)
 
 
@@ -124,7 +117,7 @@ def _repeated(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
     move = answering(dialog, conversation, at)
     ask, asked_at = question_of(dialog, conversation), conversation.asked_at
     if ask and asked_at and at - asked_at > _SOON and conversation.misread < len(dialog.ladder):
-        move.now = changed(conversation, misread=conversation.misread + 1)
+        move.change(misread=conversation.misread + 1)
         move.send(render(dialog, conversation, ask.text, at), only_in_wait=True)
     return move.done(Outcome.REPEATED)
 
@@ -133,7 +126,7 @@ def _sealed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
     """A correction of what was sent already: she is told, as often as the ladder has rungs."""
     move = answering(dialog, conversation, at)
     if conversation.misread < len(dialog.ladder):
-        move.now = changed(conversation, misread=conversation.misread + 1)
+        move.change(misread=conversation.misread + 1)
         move.say("sealed")
     return move.done(Outcome.LATE)
 
@@ -145,7 +138,7 @@ def not_understood(dialog: Dialog, conversation: Conversation, event: NotUnderst
     if conversation.status is not Status.OPEN or conversation.misread >= len(dialog.ladder):
         return move.done(Outcome.NOT_UNDERSTOOD)
     rung = dialog.ladder[conversation.misread]
-    move.now = changed(conversation, misread=conversation.misread + 1)
+    move.change(misread=conversation.misread + 1)
     if rung is Rung.DESK:
         move.say("desk")
         move.effects.append(Flag("not_understood"))

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import datetime
 from enum import Enum
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Asked", "Conversation", "Due", "DueKind", "Status", "changed", "made"]
+__all__ = ["Asked", "Conversation", "Draft", "Due", "DueKind", "Status", "changed", "made"]
 
 
 class Status(Enum):
@@ -39,8 +39,7 @@ class Due:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A question that was answered: the address under which she answered, and her answer."""
 
     state: str
@@ -88,8 +87,8 @@ class Conversation:
         return self.answers.get(name) or self.facts.get(name, "")
 
 
-class _Draft(Conversation):
-    """A conversation that can still be written to.
+class Draft(Conversation):
+    """A conversation that can still be written to, by whoever made it and nobody else.
 
     Both methods, though nothing is deleted: only where neither is Python's does Python write to slots directly,
     which takes a tenth of the time.
@@ -99,10 +98,20 @@ class _Draft(Conversation):
     __setattr__ = object.__setattr__
     __delattr__ = object.__delattr__
 
+    @staticmethod
+    def of(conversation: Conversation) -> Draft:
+        """Return a draft that begins as `conversation` stands."""
+        return Draft(*_values_of(conversation))
+
+    def freeze(self) -> Conversation:
+        """Return the conversation that this was the draft of: itself, written to no more."""
+        self.__class__ = Conversation  # type: ignore[assignment]  # the same slots
+        return self
+
 
 _NAMES = tuple(each.name for each in fields(Conversation))
 _values_of = attrgetter(*_NAMES)
-_Draft.__init__ = make_dataclass("_Thawed", _NAMES).__init__  # type: ignore[misc, method-assign]  # a frozen one is slow
+Draft.__init__ = make_dataclass("_Thawed", _NAMES).__init__  # type: ignore[misc, method-assign]  # a frozen one is slow
 
 
 def made(*values: Any) -> Conversation:  # noqa: ANN401 - fields of a conversation
@@ -110,9 +119,7 @@ def made(*values: Any) -> Conversation:  # noqa: ANN401 - fields of a conversati
 
     For the store, which makes one for each reply; everybody else names the fields.
     """
-    draft = _Draft(*values)
-    draft.__class__ = Conversation  # type: ignore[assignment]  # written to no more
-    return draft
+    return Draft(*values).freeze()
 
 
 def changed(conversation: Conversation, **changes: Any) -> Conversation:  # noqa: ANN401 - fields of a conversation
@@ -120,8 +127,7 @@ def changed(conversation: Conversation, **changes: Any) -> Conversation:  # noqa
 
     Raises: AttributeError for what is no field.
     """
-    draft = _Draft(*_values_of(conversation))
+    draft = Draft.of(conversation)
     for name, value in changes.items():
         setattr(draft, name, value)
-    draft.__class__ = Conversation  # type: ignore[assignment]  # written to no more
-    return draft
+    return draft.freeze()

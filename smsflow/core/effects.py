@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
+from typing import NamedTuple
 
 from smsflow.core.conversation import Conversation
 
@@ -36,8 +37,7 @@ class Urgency(IntEnum):
     BULK = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """A text to the mother, not before `not_before`; with `only_in_wait`, only while that wait lasts."""
 
     text: str
@@ -77,8 +77,7 @@ class Flag:
 Effect = Send | DropTexts | Apply | Begin | Flag
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What `core.step` returns: the conversation after the event, what follows, and what the event was."""
 
     conversation: Conversation

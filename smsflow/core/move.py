@@ -5,18 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status, changed
+from smsflow.core.conversation import Asked, Conversation, Draft, Due, DueKind, Status, changed
 from smsflow.core.dialog import Ask, Dialog, End, Wait
 from smsflow.core.effects import Apply, Begin, Effect, Outcome, Send, Step, Urgency
 from smsflow.core.machine import LEFT_LIST, destination
-from smsflow.core.questions import address_after, chosen, options_of
+from smsflow.core.questions import address_of, chosen, options_of
 from smsflow.core.render import find_text, render
 
 __all__ = ["Move", "answering", "next_due"]
 
 
 class Move:
-    """One move through the machine: gathers what follows on the way. Lives for one step only."""
+    """One move through the machine: gathers what follows on the way. Lives for one step only.
+
+    `now` is the conversation as it came, and from the first change on a draft of the next one: a conversation has
+    many fields, and is copied once.
+    """
 
     def __init__(
         self, dialog: Dialog, conversation: Conversation, at: datetime, opens_at: datetime, urgency: Urgency
@@ -27,6 +31,13 @@ class Move:
         self.opens_at = opens_at
         self.urgency = urgency
         self.effects: list[Effect] = []
+
+    def change(self, **changes: Any) -> None:  # noqa: ANN401 - fields of a conversation
+        """Change fields of the conversation as it will be. Raises: AttributeError for what is no field."""
+        if not isinstance(self.now, Draft):
+            self.now = Draft.of(self.now)
+        for name, value in changes.items():
+            setattr(self.now, name, value)
 
     def go(self, trigger: str, code: str = "", outcome: Outcome = Outcome.MOVED) -> Step:
         """Follow `trigger` from where the conversation stands, and enter what it leads to."""
@@ -48,34 +59,31 @@ class Move:
                 self.say(wait.say)
                 if wait.send:
                     self.effects.append(Apply(wait.send, _content(self.dialog, self.now, wait)))
-                    self.now = changed(self.now, sealed=len(self.now.trail))
-                due = Due(DueKind.LATE, wait.late.after(self.at)) if wait.late else None
-                self.now = changed(self.now, due=due)
+                    self.change(sealed=len(self.now.trail))
+                self.change(due=Due(DueKind.LATE, wait.late.after(self.at)) if wait.late else None)
             case End() as end:
                 self._stand_at(name)
                 self.say(end.say)
                 self.begin(end.begin)
-                self.now = changed(self.now, status=Status.CLOSED, result=end.result, due=None)
+                self.change(status=Status.CLOSED, result=end.result, due=None)
         return self.done(outcome)
 
     def ask(self, ask: Ask, *, page: int = 0) -> None:
         """Stand at the question, send it, and start its clock; `page` of a long list, 0 first."""
-        address = address_after(self.dialog, self.now.child, self._trail_to(ask.name), ask)
-        before = tuple(known for known in self.now.printed.get(ask.name, ()) if known != address)
-        self._stand_at(
-            ask.name,
-            page=page,
-            printed={**self.now.printed, ask.name: (*before, address)},
+        self._stand_at(ask.name, page=page)
+        address, printed = address_of(self.dialog, self.now, ask), self.now.printed
+        before = [known for known in printed.get(ask.name, ()) if known != address]
+        self.change(
+            printed={**printed, ask.name: (*before, address)},
             asked_at=self.opens_at,
             due=next_due(ask, self.opens_at, reminded=0),
         )
         self.send(render(self.dialog, self.now, ask.text, self.at), only_in_wait=True)
 
-    def _stand_at(self, name: str, *, page: int = 0, **also: Any) -> None:  # noqa: ANN401 - fields of a conversation
+    def _stand_at(self, name: str, *, page: int = 0) -> None:
         """Stand at state `name`. A question that is asked again takes back what was answered since."""
         trail = self._trail_to(name)
-        self.now = changed(  # once: a conversation has many fields
-            self.now,
+        self.change(
             state=name,
             trail=trail,
             sealed=min(self.now.sealed, len(trail)),
@@ -83,14 +91,15 @@ class Move:
             wait=self.now.wait + 1,
             misread=0,
             reminded=0,
-            **also,
         )
 
     def _trail_to(self, name: str) -> tuple[Asked, ...]:
         """What was answered on the way to state `name`."""
         trail = self.now.trail
-        place = next((place for place, asked in enumerate(trail) if asked.state == name), None)
-        return trail if place is None else trail[:place]
+        for place, asked in enumerate(trail):
+            if asked.state == name:
+                return trail[:place]
+        return trail
 
     def _has_options(self, ask: Ask) -> bool:
         """Whether the list of `ask` holds anything for her when she comes to it."""
@@ -112,6 +121,9 @@ class Move:
             self.effects += (Begin(dialog, facts) for dialog in dialogs)
 
     def done(self, outcome: Outcome) -> Step:
+        """The step that this move was; what it does after that is another one's."""
+        if isinstance(self.now, Draft):
+            self.now = self.now.freeze()
         return Step(self.now, tuple(self.effects), outcome)
 
 

@@ -6,9 +6,10 @@ question of a phone that is open or may still be amended; one match is an answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from smsflow.core.conversation import Asked, Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
@@ -24,6 +25,7 @@ __all__ = [
     "find_answer",
     "group_of",
     "has_more",
+    "option_of",
     "options_of",
     "page_of",
     "print_reply",
@@ -34,11 +36,10 @@ AMBIGUOUS = "ambiguous"
 BAD_IBAN = "bad_iban"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The text answers question `state` of conversation number `index` with `value`."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of that name, of which nobody asks this one
     state: str
     value: str
     also: str
@@ -86,7 +87,25 @@ def question_of(dialog: Dialog, conversation: Conversation) -> Ask | None:
 
 def options_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> tuple[Option, ...]:
     """Every option of `ask` for this mother, all pages; empty when her group has none."""
-    return () if ask.options is None else ask.options.group(group_of(dialog, conversation, ask))
+    return () if ask.options is None else _options(dialog, ask.name, group_of(dialog, conversation, ask))
+
+
+def option_of(dialog: Dialog, conversation: Conversation, ask: Ask, code: str) -> Option | None:
+    """The option of `ask` that this mother chooses with `code`; None when she is offered none of that code."""
+    if ask.options is None:
+        return None
+    return _by_code(dialog, ask.name, group_of(dialog, conversation, ask)).get(code)
+
+
+@lru_cache(maxsize=4096)
+def _options(dialog: Dialog, state: str, group: str) -> tuple[Option, ...]:
+    options = _ask(dialog, state).options
+    return options.group(group) if options else ()
+
+
+@lru_cache(maxsize=4096)
+def _by_code(dialog: Dialog, state: str, group: str) -> Mapping[str, Option]:
+    return {option.code: option for option in _options(dialog, state, group)}
 
 
 def group_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
@@ -99,12 +118,23 @@ def group_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
 
 def chosen(dialog: Dialog, conversation: Conversation, save: str) -> Option | None:
     """The option that she chose in the question that saves `save`; None when there is none."""
+    offering = _offering(dialog).get(save)
+    if offering is None:
+        return None
     for asked in reversed(conversation.trail):
-        ask = _ask(dialog, asked.state)
-        if ask.save == save and ask.options is not None:
-            options = options_of(dialog, conversation, ask)
-            return next((option for option in options if option.code == asked.value), None)
+        if asked.state in offering:
+            return option_of(dialog, conversation, _ask(dialog, asked.state), asked.value)
     return None
+
+
+@lru_cache(maxsize=256)
+def _offering(dialog: Dialog) -> Mapping[str, frozenset[str]]:
+    """By the name under which an answer is saved, the questions with options that save it so."""
+    saving: dict[str, frozenset[str]] = {}
+    for ask in dialog.questions():
+        if ask.options is not None:
+            saving[ask.save] = saving.get(ask.save, frozenset()) | {ask.name}
+    return saving
 
 
 def page_of(ask: Ask, options: tuple[Option, ...], page: int) -> tuple[Option, ...]:
@@ -197,7 +227,7 @@ def _questions(dialog: Dialog, conversation: Conversation) -> Iterator[tuple[str
 @lru_cache(maxsize=8192)  # thousands of mothers have the same questions open
 def _question(dialog: Dialog, state: str, group: str, addresses: tuple[str, ...], page: int) -> Question:
     ask = _ask(dialog, state)
-    options = ask.options.group(group) if ask.options else ()
+    options = _options(dialog, state, group)
     codes = [option.code[page:] for option in page_of(ask, options, page)]
     if ask.other or has_more(ask, options, page):
         codes.append(MORE)

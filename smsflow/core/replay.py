@@ -24,4 +24,4 @@ def replay(dialog: Dialog, opening: Conversation, events: Iterable[Event]) -> It
         done = step(dialog, now, event)
         if done.conversation is not now:
             now = replace(done.conversation, version=now.version + 1)
-        yield replace(done, conversation=now)
+        yield done._replace(conversation=now)

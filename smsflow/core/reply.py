@@ -115,8 +115,7 @@ class Keyword(Enum):
     HELP = "help"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A raw text, read once, independent of any question.
 
     `digits` are those of the digit zone (after R, or at the beginning), joined; `coercions` sorted names.

@@ -98,7 +98,7 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
         return Step(conversation, (), Outcome.STALE)
     move = Move(dialog, conversation, event.at, event.opens_at, Urgency.REMINDER)
     if due.kind is DueKind.LATE:
-        move.now = replace(conversation, due=None)
+        move.change(due=None)
         move.effects.append(Flag("body_is_late"))
         return move.done(Outcome.MOVED)
     if due.kind is DueKind.GIVE_UP:
@@ -110,7 +110,7 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
     assert asked_at is not None  # noqa: S101 - as above
     passed = sum(remind.after(asked_at) <= event.at for remind in ask.silence.remind)
     due = next_due(ask, asked_at, reminded=passed, reminded_at=event.at)
-    move.now = replace(conversation, reminded=passed, due=due)
+    move.change(reminded=passed, due=due)
     words = render(dialog, move.now, find_text(dialog, move.now, "remind"), event.at)
     move.send(words, only_in_wait=True)
     return move.done(Outcome.MOVED)
@@ -125,7 +125,7 @@ def _body_answered(dialog: Dialog, conversation: Conversation, event: BodyAnswer
         said = (event.id, event.name, event.data)
         return Step(replace(conversation, held=(*conversation.held, said)), (), Outcome.HELD)
     move = Move(dialog, conversation, event.at, event.opens_at, Urgency.NOTICE)
-    move.now = replace(conversation, facts={**conversation.facts, **event.data}, misread=0)
+    move.change(facts={**conversation.facts, **event.data}, misread=0)
     return _react(move, reaction, event.name)
 
 
@@ -155,13 +155,13 @@ def _resumed(dialog: Dialog, conversation: Conversation, event: Resumed) -> Step
     if isinstance(state, Ask):
         move.ask(state)
     elif isinstance(state, Wait) and state.late:
-        move.now = replace(resumed, due=Due(DueKind.LATE, state.late.after(event.at)))
+        move.change(due=Due(DueKind.LATE, state.late.after(event.at)))
     done = move.done(Outcome.MOVED)
     for event_id, name, data in conversation.held:
         said = _body_answered(
             dialog, done.conversation, BodyAnswered(event.at, event.opens_at, event_id, name, data)
         )
-        done = replace(done, conversation=said.conversation, effects=(*done.effects, *said.effects))
+        done = done._replace(conversation=said.conversation, effects=(*done.effects, *said.effects))
     return done
 
 
