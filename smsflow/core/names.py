@@ -15,7 +15,16 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-__all__ = ["NAME_MAX", "fold_words", "has_patronymic", "is_surname", "looks_like_name", "parse_name", "sounds_lost"]
+__all__ = [
+    "NAME_MAX",
+    "fold_words",
+    "has_patronymic",
+    "is_plain_name",
+    "is_surname",
+    "looks_like_name",
+    "parse_name",
+    "sounds_lost",
+]
 
 NAME_MAX = 60
 """Most characters of a whole name, blanks included."""
@@ -23,6 +32,8 @@ NAME_MAX = 60
 _LETTERS = "А-Яа-яЁёӘәҒғҚқҢңӨөҰұҮүҺһІі"
 _WORD = rf"[{_LETTERS}]+(?:-[{_LETTERS}]+)*"
 _NAME = re.compile(rf"{_WORD}(?: {_WORD}){{1,2}}")
+_PLAIN_WORD = "[А-ЯЁӘҒҚҢӨҰҮҺІ][а-яёәғқңөұүһі]+"
+_PLAIN_NAME = re.compile(rf"{_PLAIN_WORD}(?: {_PLAIN_WORD}){{1,2}}")
 _HYPHENS = str.maketrans("‐‑", "--")
 _SHORT_SURNAMES = frozenset(["Е", "И", "О", "Э", "Ю", "Им", "Ко", "Ма", "Ни", "Но"])
 """Korean and Dungan surnames that are also Russian particles: О Сергей, Ю Виктор, Им Анна."""
@@ -116,6 +127,11 @@ _TALK_ENDINGS = re.compile(  # polite imperatives and first persons: "ответ
 # "Доброе", "звонить"; not Белинская
 _PHRASE_ENDINGS = re.compile(r".+(?<![сц]к)(?:ая|ое|ые|ого)|.+(?:ться|ать|ить|еть)")
 
+_DOUBTFUL_WORDS = _TALK | _FORBIDDEN | {"ким"}  # which is a surname, and "кім" is who
+_DOUBTFUL_ENDS = tuple(  # those of _TALK_ENDINGS, after however many letters
+    _words("ьте йте ться аюсь яюсь аете ыңыз іңіз ыныз иниз ймын ймін ймин ишите оните ажите")
+)
+
 _PATRONYMIC = re.compile(r".{2,}(?:улы|уулу|кызы|гызы|ович|евич|ьич|овна|евна|ична)")
 _SURNAME = re.compile(r".{2,}(?:ов|ова|ев|ева|ина|ына|ский|ская|цкий|цкая|енко)")
 _FAMILY = re.compile(
@@ -183,6 +199,22 @@ def parse_name(text: str) -> str | None:
     if all(word[0].isupper() for word in words) or any(_is_of_a_person(word) for word in words):
         return name
     return None
+
+
+def is_plain_name(text: str, doubtful: frozenset[str]) -> bool:
+    """Return whether a text is surely a name as it stands: `parse_name` gives back the same.
+
+    Two or three capitalised words and nothing around them, as most write it; none that is in a table of words that
+    are no names, or in `doubtful` (in lower case and without Kazakh letters). False: `parse_name` has to tell.
+    """
+    if not _PLAIN_NAME.fullmatch(text) or len(text) > NAME_MAX:
+        return False
+    words = _fold(text).split()
+    return (
+        _DOUBTFUL_WORDS.isdisjoint(words)
+        and doubtful.isdisjoint(words)
+        and not any(word.endswith(_DOUBTFUL_ENDS) for word in words)
+    )
 
 
 def looks_like_name(name: str, other_words: Collection[str] = ()) -> bool:

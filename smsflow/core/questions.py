@@ -14,7 +14,7 @@ from typing import NamedTuple
 from smsflow.core.conversation import Asked, Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
 from smsflow.core.names import fold_words
-from smsflow.core.reply import Answer, Kind, Question, Reading, answer, may_answer
+from smsflow.core.reply import Answer, Kind, Question, Reading, answer, is_before_name, may_answer
 
 __all__ = [
     "Found",
@@ -32,6 +32,7 @@ __all__ = [
     "question_of",
 ]
 
+_Held = Sequence[tuple[Dialog, Conversation]]  # the conversations of one phone
 AMBIGUOUS = "ambiguous"
 BAD_IBAN = "bad_iban"
 
@@ -147,8 +148,87 @@ def has_more(ask: Ask, options: tuple[Option, ...], page: int) -> bool:
     return _is_paged(ask, options) and len(options) > (page + 1) * PAGE
 
 
-def find_answer(reading: Reading, held: Sequence[tuple[Dialog, Conversation]]) -> Found | Missed:
+def find_answer(reading: Reading, held: _Held) -> Found | Missed:
     """Whose answer the text is, among the conversations of one phone."""
+    return _find_at_a_glance(reading, held) or _find_slowly(reading, held)
+
+
+def _find_at_a_glance(reading: Reading, held: _Held) -> Found | None:
+    """What `_find_slowly` finds, where a reply to the open question is spelled as it was asked for; else None.
+
+    None too where another question comes near: one that was ever printed, though it may not be open any more.
+    """
+    if reading.keyword or reading.coercions or not (reading.has_r and reading.digits):
+        return None
+    if reading.rest == len(reading.text):
+        return _find_code(reading.digits, held)
+    return _find_name(reading, held) if is_before_name(reading) else None
+
+
+def _find_code(digits: str, held: _Held) -> Found | None:
+    """The choice that `digits` are to an open question, and to no other that was ever printed; else None."""
+    found: Found | None = None
+    for index, (dialog, conversation) in enumerate(held):
+        ever = _ever_offered(dialog)
+        for state, addresses in conversation.printed.items():
+            codes = ever.get(state)
+            if codes is None:
+                return None
+            for address in addresses:
+                if digits.startswith(address) and digits[len(address) :] in codes:
+                    if found:
+                        return None
+                    found = Found(index, state, digits[len(address) :], "", ())
+    if found is None:
+        return None
+    dialog, conversation = held[found.index]
+    if found.state != conversation.state:
+        return None
+    group = group_of(dialog, conversation, _ask(dialog, found.state))
+    return found if found.value in _offered(dialog, found.state, group, conversation.page) else None
+
+
+def _find_name(reading: Reading, held: _Held) -> Found | None:
+    """The name that follows the address of an open question, and of no other that was ever printed; else None."""
+    found: Found | None = None
+    for index, (dialog, conversation) in enumerate(held):
+        for state, addresses in conversation.printed.items():
+            kind = _ask(dialog, state).kind
+            if kind is Kind.TEXT or (kind is Kind.NAME and reading.digits in addresses):
+                if found or kind is Kind.TEXT:
+                    return None
+                found = Found(index, state, reading.text[reading.rest :], "", ())
+    if found is None:
+        return None
+    return found if found.state == held[found.index][1].state else None
+
+
+@lru_cache(maxsize=256)
+def _ever_offered(dialog: Dialog) -> Mapping[str, frozenset[str]]:
+    """For each question, the digits that may follow its address: whoever is asked, whichever pages were sent.
+
+    None may where words are asked for. A question for digits is left out: too many may.
+    """
+    return {
+        ask.name: frozenset(
+            digits
+            for group, options in (ask.options.groups.items() if ask.options else ())
+            for digits in _offered(dialog, ask.name, group, len(options) // PAGE)
+        )
+        for ask in dialog.questions()
+        if ask.kind is not Kind.DIGITS
+    }
+
+
+@lru_cache(maxsize=4096)
+def _offered(dialog: Dialog, state: str, group: str, page: int) -> frozenset[str]:
+    """All digits that may follow the address of a choice whose pages up to `page` were sent."""
+    pages = range(page + 1)
+    return frozenset(MORE * page + code for page in pages for code in _codes(dialog, state, group, page))
+
+
+def _find_slowly(reading: Reading, held: _Held) -> Found | Missed:
+    """Hold the text against every question that it may answer, by the grammar of replies."""
     open_ones = [
         index for index, (dialog, conversation) in enumerate(held)
         if conversation.status is Status.OPEN and question_of(dialog, conversation)
@@ -172,7 +252,7 @@ def find_answer(reading: Reading, held: Sequence[tuple[Dialog, Conversation]]) -
 
 def _decide(
     reading: Reading,
-    held: Sequence[tuple[Dialog, Conversation]],
+    held: _Held,
     found: list[Found],
     missed: dict[int, str],
 ) -> Found | Missed:
@@ -227,20 +307,26 @@ def _questions(dialog: Dialog, conversation: Conversation) -> Iterator[tuple[str
 @lru_cache(maxsize=8192)  # thousands of mothers have the same questions open
 def _question(dialog: Dialog, state: str, group: str, addresses: tuple[str, ...], page: int) -> Question:
     ask = _ask(dialog, state)
-    options = _options(dialog, state, group)
-    codes = [option.code[page:] for option in page_of(ask, options, page)]
-    if ask.other or has_more(ask, options, page):
-        codes.append(MORE)
     return Question(
         kind=ask.kind,
         addresses=tuple(address + MORE * page for address in addresses),
-        codes=tuple(codes),
+        codes=_codes(dialog, state, group, page),
         yes_no=ask.yes_no,
         with_iban=_codes_with_iban(dialog, ask),
         length=ask.length,
         strict=ask.strict,
         other_words=_words_of_choices(dialog) if ask.kind is Kind.NAME else frozenset(),
     )
+
+
+@lru_cache(maxsize=4096)
+def _codes(dialog: Dialog, state: str, group: str, page: int) -> tuple[str, ...]:
+    """The codes that one page of a question shows, as they stand there; none where it has no options."""
+    ask, options = _ask(dialog, state), _options(dialog, state, group)
+    codes = [option.code[page:] for option in page_of(ask, options, page)]
+    if ask.other or has_more(ask, options, page):
+        codes.append(MORE)
+    return tuple(codes)
 
 
 @lru_cache(maxsize=64)

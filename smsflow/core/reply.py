@@ -21,7 +21,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from smsflow.core.identity import IdentityError, parse_iban
-from smsflow.core.names import has_patronymic, is_surname, looks_like_name, parse_name, sounds_lost
+from smsflow.core.names import (
+    fold_words,
+    has_patronymic,
+    is_plain_name,
+    is_surname,
+    looks_like_name,
+    parse_name,
+    sounds_lost,
+)
 
 __all__ = [
     "COERCIONS",
@@ -34,6 +42,7 @@ __all__ = [
     "Question",
     "Reading",
     "answer",
+    "is_before_name",
     "may_answer",
     "read",
     "spell",
@@ -357,7 +366,7 @@ def _read_zone(zone: _Zone, *, after_r: bool) -> None:
 
 
 def _read_slowly(text: str) -> Reading:
-    """Return the reading of any text that is not spelled canonically."""
+    """Return the reading of any text, sign by sign; `read` returns the same."""
     start, _ = _skip_separators(text, 0)
     position, r_coercion = _read_r(text, start)
     zone = _Zone(text=text, position=position, digits=[], ends=[], found={})
@@ -379,15 +388,18 @@ def _read_slowly(text: str) -> Reading:
     )
 
 
-_CANONICAL = re.compile(r"R(?: [0-9]){1,20}")
+_LETTERS = "".join(sign for sign in map(chr, range(0x0530)) if sign.isalpha() and not _digit(sign))
+_CANONICAL = re.compile(  # as `spell` makes it: digits alone, or before a word that is no digit
+    rf"R((?: [0-9]){{1,20}})(?:\Z| (?=[{''.join(_DIGIT_LETTERS)}]*[{_LETTERS}]))"
+)
 _CANONICAL_ENDS = tuple(range(3, 44, 2))
 
 
 def read(text: str) -> Reading:
     """Return the reading of any text at all; never raises, linear in the length of the text."""
-    if _CANONICAL.fullmatch(text):
-        digits = text[2::2]
-        return Reading(text, None, True, digits, (), _CANONICAL_ENDS[: len(digits)], len(text))  # noqa: FBT003 - by place, for speed
+    if form := _CANONICAL.match(text):
+        digits = form[1][1::2]
+        return Reading(text, None, True, digits, (), _CANONICAL_ENDS[: len(digits)], form.end())  # noqa: FBT003 - by place, for speed
     return _read_slowly(text)
 
 
@@ -462,6 +474,9 @@ _SIGNATURE = re.compile(
 _SIGNATURE_WORD = re.compile(r"отправлено\s|sent\s|жіберіл", re.IGNORECASE)
 _SECOND_FULL_REPLY = re.compile(r"(?<!\w)[RrＲｒ]\W{0,3}\d\W{0,3}\d")
 _SECOND_REPLY = re.compile(r"(?<!\w)[RrРрКкЯяГгＲｒ][\s.,\-_/:;]*\d")
+
+
+_COURTEOUS = frozenset(fold_words(f"{_THANKS}|{_WITH_THANKS}"))
 
 
 def _without_signature(text: str) -> str:
@@ -663,6 +678,15 @@ def _clean_name(raw: str) -> tuple[str, tuple[str, ...]] | str:
     """Return the name in a raw text and its coercions, or a reason."""
     if len(raw) > TEXT_MAX:
         return "too_long"
+    return (raw, ()) if _is_plain(raw) else _clean_name_slowly(raw)
+
+
+def _is_plain(raw: str) -> bool:
+    """Return whether a raw text is surely a name as it stands, without thanks and a signature."""
+    return is_plain_name(raw, _COURTEOUS) and not _SIGNATURE_WORD.search(raw)
+
+
+def _clean_name_slowly(raw: str) -> tuple[str, tuple[str, ...]] | str:
     signed = _without_signature(raw)
     text = _without_courtesy(signed)
     thanks = signed[len(text) :]
@@ -803,6 +827,14 @@ def _is_canonical(reading: Reading, question: Question, found: Answer) -> bool:
         return any(reading.text == spell(address, found.value) for address in question.addresses)
     also = found.also or ""
     return any(reading.text == spell(address + found.value, also) for address in question.addresses)
+
+
+def is_before_name(reading: Reading) -> bool:
+    """Return whether a name as it is to be written, and nothing else, follows the digits of a reading.
+
+    Then the reading answers no question but those for a name or a text: "Да" and "Рахмет" are no such names.
+    """
+    return _is_plain(reading.text[reading.rest :])
 
 
 def may_answer(reading: Reading, question: Question) -> bool:

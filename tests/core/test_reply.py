@@ -9,6 +9,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from smsflow.core import reply
 from smsflow.core.conversation import Conversation
 from smsflow.core.events import Answered, Began
 from smsflow.core.questions import Found, Missed, find_answer
@@ -21,6 +22,7 @@ from smsflow.core.reply import (
     Misread,
     Question,
     answer,
+    is_before_name,
     may_answer,
     read,
     spell,
@@ -314,6 +316,48 @@ def test_junk_digits_are_never_a_choice(digits, has_r):
 
     full = joined[:3] == "112" and joined[3:] in CHOICE.codes
     assert isinstance(result, Answer) is (full or (not has_r and joined in CHOICE.codes))
+
+
+NAMES = st.lists(
+    st.sampled_from(
+        ["Ахметов", "Нурлан", "Ерболұлы", "Әлия", "Оспанов", "Зоя", "О", "Ли", "Ким", "Кім", "Цой", "Не", "Понимаю",
+         "Скажите", "Білмеймін", "Рахмет", "Рақмет", "Спасибо", "Көп", "Тегі", "Отправлено", "Через", "Телефоннан",
+         "Жіберілді", "Да", "Нет", "әлі", "Есім", "нурлан", "АХМЕТОВ", "Ким-Цой", "Ответьте", "Хакім", "!", "7"]
+    ),
+    max_size=4,
+).map(" ".join)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.one_of(TEXTS, st.builds(spell, st.text("1234567890", max_size=25), st.one_of(TEXTS, NAMES))))
+@example("R 1 1 2 Оспанов Олжас")
+@example("R 1 1 2 О Сергей")
+@example("R 1 1 2 Зоо-Парк")
+@example("R 1 1 2\n")
+def test_what_is_spelled_as_asked_for_is_read_as_sign_by_sign(text):
+    """The quick way is the grammar's: the same reading in every part."""
+    assert read(text) == reply._read_slowly(text)
+
+
+@settings(max_examples=3000, deadline=None, derandomize=True)
+@given(NAMES)
+@example("Ахметов Ұзақ Бейсенұлы")
+@example("Отправлено Через Нурлан")
+@example("Телефоннан Жіберілді")
+@example("Ахметов Кім")
+@example("Ахметов Нурлан Рахмет")
+@example("Ахметовахметовахметов Нурланнурланнурлан Ерболұлыерболұлыерболұлы")
+def test_a_name_that_needs_no_cleaning_is_what_cleaning_leaves(text):
+    """The quick look takes no words for a name that are none, and none that are followed by thanks."""
+    assert reply._clean_name(text) == reply._clean_name_slowly(text)
+
+
+def test_most_names_need_no_cleaning():
+    """The quick look is of use, in Kazakh and in Russian letters; it passes over what has to be looked at."""
+    for name in ("Ахметов Нурлан Ерболулы", "Әбілқасымова Айгүл", "Оспанов Чингиз"):
+        assert is_before_name(read(f"R 1 1 2 {name}"))
+    for words in ("Рахмет Айгүл", "Не Понимаю", "ким анна", "Да", ""):
+        assert not is_before_name(read(f"R 1 1 2 {words}"))
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
