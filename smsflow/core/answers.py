@@ -51,7 +51,8 @@ def _answered_before(dialog: Dialog, conversation: Conversation, event: Answered
     if place < conversation.sealed:
         return _sealed(dialog, conversation, event.at)
     move = answering(dialog, conversation, event.at)
-    move.change(state=event.state, trail=conversation.trail[:place], page=0)
+    draft = move.draft
+    draft.state, draft.trail, draft.page = event.state, conversation.trail[:place], 0
     return _keep(move, _take(move, event, Outcome.AMENDED), conversation.trail[place + 1 :])
 
 
@@ -79,9 +80,12 @@ def _take(move: Move, event: Answered, outcome: Outcome) -> Step:
     if ask.options is not None and option is None:
         return _turn_page(move, ask, event.value, outcome)
     answered = Asked(ask.name, address_of(move.dialog, move.now, ask), event.value)
-    move.change(answers={**move.now.answers, ask.save: event.value}, trail=(*move.now.trail, answered), back=None)
+    draft = move.draft
+    draft.answers = {**draft.answers, ask.save: event.value}
+    draft.trail += (answered,)
+    draft.back = None
     if ask.sets_language and option is not None:
-        move.change(language=option.id, facts={**move.now.facts, "language": option.id})
+        draft.language, draft.facts = option.id, {**draft.facts, "language": option.id}
     taken = move.go(ANSWERED, event.value, outcome)
     if answered not in taken.conversation.trail:  # it led back
         taken = taken._replace(conversation=changed(taken.conversation, back=answered))
@@ -104,7 +108,7 @@ def _turn_page(move: Move, ask: Ask, value: str, outcome: Outcome) -> Step:
         move.ask(ask, page=page)
         return move.done(outcome)
     left = Asked(ask.name, address_of(move.dialog, move.now, ask), value)
-    move.change(trail=(*move.now.trail, left))
+    move.draft.trail += (left,)
     return move.go(LEFT_LIST, outcome=outcome)
 
 
@@ -117,7 +121,7 @@ def _repeated(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
     move = answering(dialog, conversation, at)
     ask, asked_at = question_of(dialog, conversation), conversation.asked_at
     if ask and asked_at and at - asked_at > _SOON and conversation.misread < len(dialog.ladder):
-        move.change(misread=conversation.misread + 1)
+        move.draft.misread += 1
         move.send(render(dialog, conversation, ask.text, at), only_in_wait=True)
     return move.done(Outcome.REPEATED)
 
@@ -126,7 +130,7 @@ def _sealed(dialog: Dialog, conversation: Conversation, at: datetime) -> Step:
     """A correction of what was sent already: she is told, as often as the ladder has rungs."""
     move = answering(dialog, conversation, at)
     if conversation.misread < len(dialog.ladder):
-        move.change(misread=conversation.misread + 1)
+        move.draft.misread += 1
         move.say("sealed")
     return move.done(Outcome.LATE)
 
@@ -138,7 +142,7 @@ def not_understood(dialog: Dialog, conversation: Conversation, event: NotUnderst
     if conversation.status is not Status.OPEN or conversation.misread >= len(dialog.ladder):
         return move.done(Outcome.NOT_UNDERSTOOD)
     rung = dialog.ladder[conversation.misread]
-    move.change(misread=conversation.misread + 1)
+    move.draft.misread += 1
     if rung is Rung.DESK:
         move.say("desk")
         move.effects.append(Flag("not_understood"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 __all__ = ["UTC", "Duration", "parse_duration"]
 
@@ -31,11 +32,16 @@ class Duration:
 
     def after(self, start: datetime) -> datetime:
         """The moment this long after `start` (aware); working days end at the same time of day."""
-        end, left = start + timedelta(seconds=self.seconds), self.working_days
+        end, left = start + _span(self.seconds), self.working_days
         while left:
             end += timedelta(days=1)
             left -= end.weekday() < _SATURDAY
         return end
+
+
+@lru_cache(maxsize=256)
+def _span(seconds: int) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 def parse_duration(words: str) -> Duration:

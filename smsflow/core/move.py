@@ -10,7 +10,7 @@ from smsflow.core.dialog import Ask, Dialog, End, Wait
 from smsflow.core.effects import Apply, Begin, Effect, Outcome, Send, Step, Urgency
 from smsflow.core.machine import LEFT_LIST, destination
 from smsflow.core.questions import address_of, chosen, options_of
-from smsflow.core.render import find_text, render
+from smsflow.core.render import find_text, render, render_question
 
 __all__ = ["Move", "answering", "next_due"]
 
@@ -32,12 +32,12 @@ class Move:
         self.urgency = urgency
         self.effects: list[Effect] = []
 
-    def change(self, **changes: Any) -> None:  # noqa: ANN401 - fields of a conversation
-        """Change fields of the conversation as it will be. Raises: AttributeError for what is no field."""
+    @property
+    def draft(self) -> Any:  # noqa: ANN401 - a Draft, whose fields mypy takes for frozen
+        """The conversation as it will be, to write to."""
         if not isinstance(self.now, Draft):
             self.now = Draft.of(self.now)
-        for name, value in changes.items():
-            setattr(self.now, name, value)
+        return self.now
 
     def go(self, trigger: str, code: str = "", outcome: Outcome = Outcome.MOVED) -> Step:
         """Follow `trigger` from where the conversation stands, and enter what it leads to."""
@@ -55,49 +55,42 @@ class Move:
                     return self.go(LEFT_LIST, outcome=outcome)  # no list for her: the way out is the way on
                 self.ask(ask)
             case Wait() as wait:
-                self._stand_at(name)
+                draft = self._stand_at(name)
                 self.say(wait.say)
                 if wait.send:
-                    self.effects.append(Apply(wait.send, _content(self.dialog, self.now, wait)))
-                    self.change(sealed=len(self.now.trail))
-                self.change(due=Due(DueKind.LATE, wait.late.after(self.at)) if wait.late else None)
+                    self.effects.append(Apply(wait.send, _content(self.dialog, draft, wait)))
+                    draft.sealed = len(draft.trail)
+                draft.due = Due(DueKind.LATE, wait.late.after(self.at)) if wait.late else None
             case End() as end:
-                self._stand_at(name)
+                draft = self._stand_at(name)
                 self.say(end.say)
                 self.begin(end.begin)
-                self.change(status=Status.CLOSED, result=end.result, due=None)
+                draft.status, draft.result, draft.due = Status.CLOSED, end.result, None
         return self.done(outcome)
 
     def ask(self, ask: Ask, *, page: int = 0) -> None:
         """Stand at the question, send it, and start its clock; `page` of a long list, 0 first."""
-        self._stand_at(ask.name, page=page)
-        address, printed = address_of(self.dialog, self.now, ask), self.now.printed
-        before = [known for known in printed.get(ask.name, ()) if known != address]
-        self.change(
-            printed={**printed, ask.name: (*before, address)},
-            asked_at=self.opens_at,
-            due=next_due(ask, self.opens_at, reminded=0),
-        )
-        self.send(render(self.dialog, self.now, ask.text, self.at), only_in_wait=True)
+        draft = self._stand_at(ask.name, page=page)
+        address = address_of(self.dialog, draft, ask)
+        before = [known for known in draft.printed.get(ask.name, ()) if known != address]
+        draft.printed = {**draft.printed, ask.name: (*before, address)}
+        draft.asked_at, draft.due = self.opens_at, next_due(ask, self.opens_at, reminded=0)
+        self.send(render_question(self.dialog, draft, ask, address, self.at), only_in_wait=True)
 
-    def _stand_at(self, name: str, *, page: int = 0) -> None:
-        """Stand at state `name`. A question that is asked again takes back what was answered since."""
-        trail = self._trail_to(name)
-        self.change(
-            state=name,
-            trail=trail,
-            sealed=min(self.now.sealed, len(trail)),
-            page=page,
-            wait=self.now.wait + 1,
-            misread=0,
-            reminded=0,
-        )
+    def _stand_at(self, name: str, *, page: int = 0) -> Any:  # noqa: ANN401 - as `draft`
+        """Stand at state `name`; return the draft."""
+        draft = self.draft
+        draft.state, draft.page, draft.trail = name, page, self._trail_to(name)
+        draft.sealed = min(draft.sealed, len(draft.trail))
+        draft.wait += 1
+        draft.misread = draft.reminded = 0
+        return draft
 
     def _trail_to(self, name: str) -> tuple[Asked, ...]:
-        """What was answered on the way to state `name`."""
+        """What was answered on the way to `name`. A question that is asked again takes back what came since."""
         trail = self.now.trail
-        for place, asked in enumerate(trail):
-            if asked.state == name:
+        for place, (state, _, _) in enumerate(trail):
+            if state == name:
                 return trail[:place]
         return trail
 

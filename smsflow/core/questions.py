@@ -57,7 +57,7 @@ class Missed:
 
 def print_reply(digits: str) -> str:
     """Joined digits as she is to write them: `R 1 1 2`."""
-    return " ".join(("R", *digits))
+    return " ".join(f"R{digits}")
 
 
 def address_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
@@ -66,12 +66,16 @@ def address_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
 
 
 def address_after(dialog: Dialog, child: str, trail: Sequence[Asked], ask: Ask) -> str:
-    """The joined digits under which `ask` is asked when `trail` was answered on the way to it."""
-    head = dialog.service + child
+    """The joined digits under which `ask` is asked when `trail` was answered on the way to it.
+
+    Each answer of a trail has the address of its question, so the last one tells what all of them have added.
+    """
     if dialog.scheme is Scheme.FIXED:
-        return head + ask.number
-    adding = _adding(dialog)
-    return head + "".join([asked.value for asked in trail if asked.state in adding])
+        return dialog.service + child + ask.number
+    if not trail:
+        return dialog.service + child
+    state, address, value = trail[-1]
+    return address + value if state in _adding(dialog) else address
 
 
 @lru_cache(maxsize=256)  # a dialog is compared by identity: one entry for each revision in use

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, tzinfo
 from functools import lru_cache
+from typing import NamedTuple
 
 from smsflow.core.conversation import Conversation
 from smsflow.core.dialog import MORE, UNHEARD, Ask, Dialog, Texts
@@ -19,9 +20,9 @@ from smsflow.core.questions import (
     question_of,
 )
 from smsflow.core.reply import Kind
-from smsflow.core.text import Placeholder, fill, fill_within
+from smsflow.core.text import Placeholder, Template, fill, fill_within
 
-__all__ = ["example_of", "find_text", "open_address", "render", "shown_options"]
+__all__ = ["example_of", "find_text", "open_address", "render", "render_question", "shown_options"]
 
 
 def find_text(dialog: Dialog, conversation: Conversation, name: str) -> Texts:
@@ -33,19 +34,32 @@ def find_text(dialog: Dialog, conversation: Conversation, name: str) -> Texts:
 
 def render(dialog: Dialog, conversation: Conversation, texts: Texts, at: datetime) -> str:
     """`texts` in her language, filled; within the dialog's budget unless her own words are too long for it."""
-
-    language = conversation.language
     ask = question_of(dialog, conversation)
     if ask is not None and texts is ask.text:
-        group, address = group_of(dialog, conversation, ask), address_of(dialog, conversation, ask)
-        words = _question_words(dialog, ask.name, group, address, conversation.page, language)
-        if words is not None:
-            return words
+        return render_question(dialog, conversation, ask, address_of(dialog, conversation, ask), at)
+    return _fill_slowly(dialog, conversation, texts[conversation.language], at)
+
+
+def render_question(dialog: Dialog, conversation: Conversation, ask: Ask, address: str, at: datetime) -> str:
+    """The text of the open question, which is asked under `address`, as `render` gives it."""
+    group, page = group_of(dialog, conversation, ask), conversation.page
+    words = _words_of(dialog, ask.name, group, page, conversation.language)
+    reply = print_reply(address + MORE * page)
+    if words.around:
+        return reply.join(words.around)
+
+    def value_of(name: str, argument: str) -> str:
+        return reply if name == "reply" else _value(dialog, conversation, name, argument, at)
+
+    return fill_within(words.template, value_of, lambda text: segments(text) <= dialog.budget)
+
+
+def _fill_slowly(dialog: Dialog, conversation: Conversation, template: Template, at: datetime) -> str:
+    """Return any text, filled with what is known of the conversation."""
 
     def value_of(name: str, argument: str) -> str:
         return _value(dialog, conversation, name, argument, at)
 
-    template = texts[language]
     return fill_within(template, value_of, lambda text: segments(text) <= dialog.budget)
 
 
@@ -95,26 +109,46 @@ def _in_words(shown: tuple[tuple[str, str], ...]) -> str:
     return " ".join(f"{code} {label}" for code, label in shown)
 
 
+class _Words(NamedTuple):
+    """The text of a question, filled with all that follows from the question: what to choose from, how to reply.
+
+    In `template` there are still `{reply}`, for the digits that led here, and whatever tells something of her.
+    Where nothing does, `around` are the texts between the replies, at least one; else it is empty.
+    """
+
+    template: Template
+    around: tuple[str, ...]
+
+
 @lru_cache(maxsize=4096)
-def _question_words(dialog: Dialog, state: str, group: str, address: str, page: int, language: str) -> str | None:
-    """A question as all read it who were led to it by the same answers; None when it tells something of her."""
+def _words_of(dialog: Dialog, state: str, group: str, page: int, language: str) -> _Words:
     ask = dialog.states[state]
     assert isinstance(ask, Ask)  # noqa: S101 - whoever calls has looked
     shown = _shown(dialog, state, group, page, language)
-    template, printed = ask.text[language], address + MORE * page
-    if any(isinstance(part, Placeholder) and part.name not in _OF_QUESTION for part in template):
-        return None
 
-    def value_of(name: str, argument: str) -> str:
-        if name == "reply":
-            return print_reply(printed + argument)
-        return _in_words(shown) if name == "options" else _example(ask, printed, shown)
+    def filled(part: str | Placeholder) -> tuple[str | Placeholder, ...]:
+        match part:
+            case Placeholder("options"):
+                return (_in_words(shown),)
+            case Placeholder("reply", argument):
+                return _REPLY, print_reply(argument).removeprefix("R")
+            case Placeholder("example"):
+                return _REPLY, _example(ask, "", shown).removeprefix("R")
+        return (part,)
 
-    return fill_within(template, value_of, lambda text: segments(text) <= dialog.budget)
+    template = tuple(each for part in ask.text[language] for each in filled(part))
+    if any(isinstance(part, Placeholder) and part != _REPLY for part in template):
+        return _Words(template, ())
+    around = [""]
+    for part in template:
+        if isinstance(part, str):
+            around[-1] += part
+        else:
+            around.append("")
+    return _Words(template, tuple(around))
 
 
-_OF_QUESTION = ("reply", "options", "example")
-"""Placeholders whose values follow from the question alone, and how she was led to it."""
+_REPLY = Placeholder("reply")
 
 
 def _value(dialog: Dialog, conversation: Conversation, name: str, argument: str, at: datetime) -> str:

@@ -98,7 +98,7 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
         return Step(conversation, (), Outcome.STALE)
     move = Move(dialog, conversation, event.at, event.opens_at, Urgency.REMINDER)
     if due.kind is DueKind.LATE:
-        move.change(due=None)
+        move.draft.due = None
         move.effects.append(Flag("body_is_late"))
         return move.done(Outcome.MOVED)
     if due.kind is DueKind.GIVE_UP:
@@ -110,7 +110,8 @@ def _timer(dialog: Dialog, conversation: Conversation, event: TimerFired) -> Ste
     assert asked_at is not None  # noqa: S101 - as above
     passed = sum(remind.after(asked_at) <= event.at for remind in ask.silence.remind)
     due = next_due(ask, asked_at, reminded=passed, reminded_at=event.at)
-    move.change(reminded=passed, due=due)
+    draft = move.draft
+    draft.reminded, draft.due = passed, due
     words = render(dialog, move.now, find_text(dialog, move.now, "remind"), event.at)
     move.send(words, only_in_wait=True)
     return move.done(Outcome.MOVED)
@@ -125,7 +126,8 @@ def _body_answered(dialog: Dialog, conversation: Conversation, event: BodyAnswer
         said = (event.id, event.name, event.data)
         return Step(replace(conversation, held=(*conversation.held, said)), (), Outcome.HELD)
     move = Move(dialog, conversation, event.at, event.opens_at, Urgency.NOTICE)
-    move.change(facts={**conversation.facts, **event.data}, misread=0)
+    draft = move.draft
+    draft.facts, draft.misread = {**draft.facts, **event.data}, 0
     return _react(move, reaction, event.name)
 
 
@@ -155,7 +157,7 @@ def _resumed(dialog: Dialog, conversation: Conversation, event: Resumed) -> Step
     if isinstance(state, Ask):
         move.ask(state)
     elif isinstance(state, Wait) and state.late:
-        move.change(due=Due(DueKind.LATE, state.late.after(event.at)))
+        move.draft.due = Due(DueKind.LATE, state.late.after(event.at))
     done = move.done(Outcome.MOVED)
     for event_id, name, data in conversation.held:
         said = _body_answered(

@@ -66,7 +66,7 @@ def parse_template(text: str) -> Template:
 
 def fill(template: Template, value_of: Callable[[str, str], str]) -> str:
     """The text of `template`; `value_of(name, argument)` gives the value of each placeholder."""
-    return "".join(part if isinstance(part, str) else value_of(part.name, part.argument) for part in template)
+    return "".join([part if isinstance(part, str) else value_of(part.name, part.argument) for part in template])
 
 
 def fill_within(template: Template, value_of: Callable[[str, str], str], fits: Callable[[str], bool]) -> str:

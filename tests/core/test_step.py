@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smsflow.core import machine
+from smsflow.core import machine, render
 from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Ask, Dialog, Wait
 from smsflow.core.effects import Outcome, Send, Step, Urgency
@@ -24,7 +24,7 @@ from smsflow.core.events import (
     Suspended,
     TimerFired,
 )
-from smsflow.core.questions import Found, find_answer, question_of
+from smsflow.core.questions import Found, address_of, find_answer, question_of
 from smsflow.core.reader import read_dialogs
 from smsflow.core.render import open_address, shown_options
 from smsflow.core.reply import Kind, read
@@ -123,6 +123,37 @@ def assert_not_stranded(dialog: Dialog, done: Step) -> None:
         if isinstance(effect, Send):
             assert effect.text.strip()
             assert "{" not in effect.text
+
+
+def test_a_question_reads_as_if_its_text_were_filled_part_by_part() -> None:
+    """In every language: what follows from the question alone is filled in once for all mothers."""
+    asked = 0
+    for seed in range(1000):
+        dialog, steps = history(seed)
+        for conversation, event in steps:
+            ask = question_of(dialog, conversation)
+            for language in dialog.languages if ask else ():
+                assert ask is not None
+                hers = replace(conversation, language=language)
+                part_by_part = render._fill_slowly(dialog, hers, ask.text[language], event.at)
+
+                assert render.render(dialog, hers, ask.text, event.at) == part_by_part, seed
+                asked += 1
+    assert asked > 5000
+
+
+def test_an_address_holds_the_answers_that_led_there() -> None:
+    """All that are digits, in order, however often she went back."""
+    for seed in range(1000):
+        dialog, steps = history(seed)
+        adding = {ask.name for ask in dialog.questions() if ask.adds_digits}
+        for conversation, _ in steps:
+            ask = question_of(dialog, conversation)
+            if ask is not None:
+                digits = "".join(asked.value for asked in conversation.trail if asked.state in adding)
+
+                assert address_of(dialog, conversation, ask) == f"{dialog.service}1{digits}", seed
+                assert conversation.printed[ask.name][-1] == f"{dialog.service}1{digits}", seed
 
 
 def test_nothing_is_sent_after_the_end() -> None:
