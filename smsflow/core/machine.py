@@ -52,7 +52,7 @@ def _follow(dialog: Dialog, here: str, trigger: str, code: str, conversation: Co
     return str(lent.state) if moved else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _led(dialog: Dialog, here: str, trigger: str, code: str) -> str | None:
     """Where everybody is led, as long as no rule looks at the conversation: the machine is asked once."""
     return _follow(dialog, here, trigger, code, None)
@@ -66,7 +66,7 @@ class _Ways:
     by_rule: bool
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _ways(dialog: Dialog, here: str, trigger: str) -> _Ways:
     state = dialog.states.get(here)
     branches = dialog.begin if state is None else ()

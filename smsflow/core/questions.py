@@ -102,23 +102,39 @@ def option_of(dialog: Dialog, conversation: Conversation, ask: Ask, code: str) -
     return _by_code(dialog, ask.name, group_of(dialog, conversation, ask)).get(code)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _options(dialog: Dialog, state: str, group: str) -> tuple[Option, ...]:
     options = _ask(dialog, state).options
     return options.group(group) if options else ()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _by_code(dialog: Dialog, state: str, group: str) -> Mapping[str, Option]:
     return {option.code: option for option in _options(dialog, state, group)}
 
 
 def group_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
-    """What picks this mother's group in the list of `ask`; "" where the list has none."""
+    """The name of this mother's group in the list of `ask`: the longest that her place, or choice, begins with.
+
+    "" where the list has no groups, or none is hers. So what is kept for a group is not kept once a place.
+    """
     if not ask.of:
         return ""
     option = chosen(dialog, conversation, ask.of)
-    return option.id if option else conversation.known(ask.of)
+    key = option.id if option else conversation.known(ask.of)
+    for length in _lengths_of_groups(dialog)[ask.name]:
+        if ask.options and key[:length] in ask.options.groups:
+            return key[:length]
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _lengths_of_groups(dialog: Dialog) -> Mapping[str, tuple[int, ...]]:
+    """How long the names of the groups are in the list of each question, the longest first."""
+    return {
+        ask.name: tuple(sorted({len(name) for name in ask.options.groups} if ask.options else (), reverse=True))
+        for ask in dialog.questions()
+    }
 
 
 def chosen(dialog: Dialog, conversation: Conversation, save: str) -> Option | None:
@@ -224,7 +240,7 @@ def _ever_offered(dialog: Dialog) -> Mapping[str, frozenset[str]]:
     }
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _offered(dialog: Dialog, state: str, group: str, page: int) -> frozenset[str]:
     """All digits that may follow the address of a choice whose pages up to `page` were sent."""
     pages = range(page + 1)
@@ -308,7 +324,7 @@ def _questions(dialog: Dialog, conversation: Conversation) -> Iterator[tuple[str
             yield state, page, _question(dialog, state, group, addresses, page)
 
 
-@lru_cache(maxsize=8192)  # thousands of mothers have the same questions open
+@lru_cache(maxsize=1024)  # thousands of mothers have the same questions open
 def _question(dialog: Dialog, state: str, group: str, addresses: tuple[str, ...], page: int) -> Question:
     ask = _ask(dialog, state)
     return Question(
@@ -323,7 +339,7 @@ def _question(dialog: Dialog, state: str, group: str, addresses: tuple[str, ...]
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _codes(dialog: Dialog, state: str, group: str, page: int) -> tuple[str, ...]:
     """The codes that one page of a question shows, as they stand there; none where it has no options."""
     ask, options = _ask(dialog, state), _options(dialog, state, group)

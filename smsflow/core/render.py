@@ -86,7 +86,7 @@ def example_of(dialog: Dialog, conversation: Conversation) -> str:
     return _example(ask, open_address(dialog, conversation), shown_options(dialog, conversation))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _shown(dialog: Dialog, state: str, group: str, page: int, language: str) -> tuple[tuple[str, str], ...]:
     ask = dialog.states[state]
     assert isinstance(ask, Ask)  # noqa: S101 - only questions have options
@@ -120,7 +120,7 @@ class _Words(NamedTuple):
     around: tuple[str, ...]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _words_of(dialog: Dialog, state: str, group: str, page: int, language: str) -> _Words:
     ask = dialog.states[state]
     assert isinstance(ask, Ask)  # noqa: S101 - whoever calls has looked

@@ -849,7 +849,7 @@ def may_answer(reading: Reading, question: Question) -> bool:
     return question.kind not in (Kind.NAME, Kind.TEXT)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def _complete(addresses: tuple[str, ...], codes: tuple[str, ...]) -> frozenset[str]:
     """Return the digits of every answer to a choice."""
     return frozenset(address + code for address in addresses for code in codes)

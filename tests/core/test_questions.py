@@ -12,7 +12,7 @@ from smsflow.core import questions
 from smsflow.core.conversation import Conversation
 from smsflow.core.dialog import Dialog
 from smsflow.core.events import Answered, Began, BodyAnswered, Suspended
-from smsflow.core.questions import Found, Missed, find_answer, question_of
+from smsflow.core.questions import Found, Missed, find_answer, group_of, options_of, question_of
 from smsflow.core.reader import read_dialogs
 from smsflow.core.render import open_address, shown_options
 from smsflow.core.reply import Kind, Reading, read, spell
@@ -142,3 +142,18 @@ def test_a_name_for_a_question_that_is_not_on_her_way_any_more_is_none() -> None
 
     late = read(spell("11211112", "Ахметов Нурлан"))
     assert isinstance(find_answer(late, [(dialog, conversation)]), Missed)
+
+
+@pytest.mark.parametrize("place", ["751110000", "111010000", "75", "7", "", "000000000", "x"])
+def test_a_group_is_known_by_its_name_and_not_by_every_place_in_it(place: str) -> None:
+    """Of thousands of places there are a few groups; what is kept is kept once a group."""
+    for dialog in DIALOGS:
+        mother = Conversation(
+            1, dialog.name, dialog.revision, "b", "77011234567", "1", "kk", facts={"address_kato": place}
+        )
+        for ask in dialog.questions():
+            if ask.options and ask.of == "address_kato":
+                group = group_of(dialog, mother, ask)
+
+                assert group in ("", *ask.options.groups)
+                assert options_of(dialog, mother, ask) == ask.options.group(place) == ask.options.group(group)
