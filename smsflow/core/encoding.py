@@ -92,6 +92,7 @@ _WRITE: Final = {ord(character): code for code, character in enumerate(_DEFAULT)
     ord(character): f"\x1b{chr(code)}" for code, character in _EXTENSION.items()
 }
 _EXTENDED: Final = frozenset(_EXTENSION.values())
+_AS_IN_ASCII: Final = bytes(code for character, code in _WRITE.items() if code == character)
 _CHARACTERS: Final = frozenset(map(chr, _WRITE))
 
 # One text alone in octets as SMPP carries them: 160 septets unpacked, 70 UCS-2 characters.
@@ -101,7 +102,12 @@ _AIR: Final = 140  # octets of one SMS; the header of a part takes 6 or 7 of the
 
 def is_gsm(text: str) -> bool:
     """Whether every character of `text` is in the GSM 7-bit alphabet or its extension table."""
-    return _CHARACTERS.issuperset(text)
+    return _is_as_in_ascii(text) or _CHARACTERS.issuperset(text)
+
+
+def _is_as_in_ascii(text: str) -> bool:
+    """Whether every character of `text` has the code that it has in ASCII: most English texts, told at a glance."""
+    return text.isascii() and not text.encode("ascii").translate(None, _AS_IN_ASCII)
 
 
 def encode_gsm(text: str) -> bytes:
@@ -110,7 +116,9 @@ def encode_gsm(text: str) -> bytes:
     Raises:
         ValueError: a character is in neither table; ask `is_gsm` first.
     """
-    if not is_gsm(text):
+    if _is_as_in_ascii(text):
+        return text.encode("ascii")
+    if not _CHARACTERS.issuperset(text):
         raise ValueError("a character is not in the GSM 7-bit alphabet")
     return text.translate(_WRITE).encode("latin-1")
 
@@ -229,7 +237,9 @@ def _find_cut(coding: Coding, octets: bytes, end: int) -> int:
 
 def segments(text: str) -> int:
     """Return how many SMS `text` takes: `len(split(text))`, without building the parts where it can."""
-    if is_gsm(text):
+    if _is_as_in_ascii(text):
+        alone, part = 160, 153
+    elif _CHARACTERS.issuperset(text):
         if not _EXTENDED.isdisjoint(text):
             return len(split(text))
         alone, part = 160, 153
