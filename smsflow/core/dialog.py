@@ -6,7 +6,7 @@ A state does one thing: it asks (`Ask`), it waits for a state body (`Wait`), or 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from smsflow.core.durations import Duration
@@ -137,11 +137,22 @@ class OptionList:
 
     name: str
     groups: Mapping[str, tuple[Option, ...]]
+    _lengths: tuple[int, ...] = field(init=False, repr=False, compare=False)  # of the names, the longest first
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_lengths", tuple(sorted({len(name) for name in self.groups}, reverse=True)))
 
     def group(self, key: str) -> tuple[Option, ...]:
         """The options of the group whose name is the longest beginning of `key`; empty when there is none."""
-        names = [name for name in self.groups if key.startswith(name)]
-        return self.groups[max(names, key=len)] if names else ()
+        return self.groups.get(self.name_of_group(key), ())
+
+    def name_of_group(self, key: str) -> str:
+        """The longest beginning of `key` that is the name of a group; "" also when there is none."""
+        for length in self._lengths:
+            name = key[:length]
+            if name in self.groups:
+                return name
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,23 +118,10 @@ def group_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
 
     "" where the list has no groups, or none is hers. So what is kept for a group is not kept once a place.
     """
-    if not ask.of:
+    if not ask.of or ask.options is None:
         return ""
     option = chosen(dialog, conversation, ask.of)
-    key = option.id if option else conversation.known(ask.of)
-    for length in _lengths_of_groups(dialog)[ask.name]:
-        if ask.options and key[:length] in ask.options.groups:
-            return key[:length]
-    return ""
-
-
-@lru_cache(maxsize=256)
-def _lengths_of_groups(dialog: Dialog) -> Mapping[str, tuple[int, ...]]:
-    """How long the names of the groups are in the list of each question, the longest first."""
-    return {
-        ask.name: tuple(sorted({len(name) for name in ask.options.groups} if ask.options else (), reverse=True))
-        for ask in dialog.questions()
-    }
+    return ask.options.name_of_group(option.id if option else conversation.known(ask.of))
 
 
 def chosen(dialog: Dialog, conversation: Conversation, save: str) -> Option | None:
