@@ -31,8 +31,7 @@ class DueKind(Enum):
     LATE = "late"
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """The conversation's one timer: what for, and when (aware)."""
 
     kind: DueKind

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smsflow.core import machine, render
+from smsflow.core import durations, machine, names, questions, render
+from smsflow.core import reply as reply_grammar
 from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Ask, Dialog, Wait
 from smsflow.core.effects import Outcome, Send, Step, Urgency
@@ -220,3 +221,30 @@ def test_no_answer_that_names_somebody_is_kept_in_memory() -> None:
         assert machine.destination(dialog, asked, machine.ANSWERED, name) == "education"
 
     assert machine._led.cache_info().currsize <= before + 1
+
+
+def test_what_is_kept_in_memory_does_not_grow_with_mothers() -> None:
+    """Another name, and another place of the same region, leave nothing behind."""
+    dialog = next(dialog for dialog in DIALOGS if dialog.starts_at_birth)
+    told = [
+        to_the_check(dialog, name, kato)
+        for name, kato in (("Ким Анна", "751110000"), ("Иванов Тимур", "751210000"))
+    ]
+    (first, kept), (second, kept_after) = told
+
+    assert first.replace("Ким Анна", "Иванов Тимур") == second
+    assert kept_after == kept
+
+
+def to_the_check(dialog: Dialog, name: str, kato: str) -> tuple[str, dict[str, int]]:
+    """The text of the last question, and how much each cache of the core holds then."""
+    conversation = new(dialog, facts={**FACTS, "address_kato": kato})
+    conversation = step(dialog, conversation, Began(BEGIN, BEGIN)).conversation
+    text = ""
+    for reply in ("R 1 1 2", f"R 1 1 2 {name}", "R 1 1 2 1", "R 1 1 2 1 1", "R 1 1 2 1 1 1"):
+        done = step(dialog, conversation, as_event(dialog, conversation, reply, BEGIN))
+        conversation = done.conversation
+        text = next(effect.text for effect in done.effects if isinstance(effect, Send))
+    modules = (durations, machine, names, questions, render, reply_grammar)
+    caches = {f"{module.__name__}.{key}": value for module in modules for key, value in vars(module).items()}
+    return text, {key: value.cache_info().currsize for key, value in caches.items() if hasattr(value, "cache_info")}

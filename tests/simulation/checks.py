@@ -448,7 +448,7 @@ def _normal(conversation: Conversation) -> Conversation:
         facts=dict(conversation.facts),
         answers=dict(conversation.answers),
         asked_at=datetime.fromisoformat(utc(asked_at)) if asked_at else None,
-        due=replace(due, at=datetime.fromisoformat(utc(due.at))) if due else None,
+        due=due._replace(at=datetime.fromisoformat(utc(due.at))) if due else None,
     )
 
 
