@@ -20,6 +20,8 @@ again. What cannot be handled, which is our bug, is kept as it came, and acknowl
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +37,7 @@ from smsflow import metrics
 from smsflow.core.encoding import Alphabet, is_gsm_coding
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import msisdn_of_source
-from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, short_revision
+from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, info_each, short_revision
 from smsflow.replies import Handled, Replies
 from smsflow.smpp.codec import DeliverSm, Undecodable
 from smsflow.smpp.receipts import Ids, Receipt, State, read_receipt
@@ -103,6 +105,7 @@ class Inbox:
         self._unanswered: dict[_Fingerprint, float] = {}
         self._open: dict[_Arrival, None] = {}  # what came and is not answered, oldest first
         self._owed: deque[Report] = deque(maxlen=_MOST_OWED)
+        self._handled: list[tuple[Handled, float]] = []  # and what each took in seconds: to be told
 
     def add(self, session: Session) -> None:
         """Read what comes by a session in the alphabet of its link."""
@@ -149,6 +152,21 @@ class Inbox:
                 self._release(key, now)
 
         self._writer.submit(job, done)
+
+    def tell(self) -> None:
+        """Say in the log and to Prometheus what was handled; called at the end of the loop's turn, and of all.
+
+        What one transaction has brought is told together: that costs a third.
+        """
+        handled, self._handled = self._handled, []
+        _count(handled)
+        info_each(REPLY_HANDLED, [_facts(each, took_s) for each, took_s in handled])
+
+    def _note(self, handled: Handled, took_s: float) -> None:
+        """Have `handled` told."""
+        if not self._handled:
+            asyncio.get_running_loop().call_soon(self.tell)
+        self._handled.append((handled, took_s))
 
     def refuse(self, session: Session, pdu: Undecodable, epoch: int) -> None:
         """Keep a frame that could not be read, for a person to look at; then it is answered, once."""
@@ -243,7 +261,7 @@ class Inbox:
                 _log.error(REPLY_FAILED, exc_info=error)
                 self._writer.submit(keep, lambda *_: None)
             elif result is not None:
-                _tell(result, 0.0)
+                self._note(result, 0.0)
 
         self._writer.submit(job, done)
 
@@ -259,7 +277,7 @@ class Inbox:
         else:
             arrival.respond(Status.ROK)
             if result is not None:
-                _tell(result, self._monotonic() - arrival.began)
+                self._note(result, self._monotonic() - arrival.began)
 
     def _take_receipt(self, arrival: _Arrival, pdu: DeliverSm, receipt: Receipt) -> None:
         """Write down what became of a text. Always answered with ROK: an error makes message centres loop."""
@@ -331,11 +349,18 @@ def _coercions(name: str) -> Counter:
     return metrics.COERCIONS.labels(name=name)
 
 
-def _tell(handled: Handled, took_s: float) -> None:
-    _replies(handled.outcome).inc()
-    metrics.TURN_S.observe(took_s)
-    for coercion in handled.coercions:
-        _coercions(coercion).inc()
+def _count(handled: Sequence[tuple[Handled, float]]) -> None:
+    """Count what was handled, for Prometheus."""
+    for outcome, count in Tally(each.outcome for each, _ in handled).items():
+        _replies(outcome).inc(count)
+    for coercion, count in Tally(name for each, _ in handled for name in each.coercions).items():
+        _coercions(coercion).inc(count)
+    for _, took_s in handled:
+        metrics.TURN_S.observe(took_s)
+
+
+def _facts(handled: Handled, took_s: float) -> dict[str, Any]:
+    """The facts of a line in the log, without those that are empty."""
     facts = {
         "case": handled.case,
         "dialog": handled.dialog,
@@ -347,4 +372,4 @@ def _tell(handled: Handled, took_s: float) -> None:
         "effects": handled.effects,
         "took_ms": round(took_s * 1000, 2),
     }
-    _log.info(REPLY_HANDLED, **{name: value for name, value in facts.items() if value not in ("", None)})
+    return {name: value for name, value in facts.items() if value not in ("", None)}
