@@ -238,11 +238,11 @@ class Inbox:
     ) -> None:
         """As `_done`, for the first delivery of a text."""
         took_s = self._monotonic() - arrival.began
-        self._done(arrival, inbound, result, error)
         if error is None and took_s >= _SLOW_S:
             self._unanswered[key] = self._monotonic() + min(took_s, _LINGER_S)
         else:
             del self._unanswered[key]
+        self._done(arrival, inbound, result, error)
 
     def _take_part(self, arrival: _Arrival, inbound: Inbound, part: Part) -> None:
         """Take a part of a long text; when it was the last, the whole text."""
@@ -407,8 +407,11 @@ def _facts(handled: Handled, took_s: float) -> dict[str, Any]:
         "from_state": handled.from_state,
         "to_state": handled.to_state,
         "outcome": handled.outcome,
-        "reason": handled.reason,
         "effects": handled.effects,
-        "took_ms": round(took_s * 1000, 2),
+        "took_ms": round(took_s * 100_000) / 100,  # `round` to a digit takes as long as all else here
     }
+    if handled.reason:
+        facts["reason"] = handled.reason
+    if all(facts.values()):
+        return facts
     return {name: value for name, value in facts.items() if value or value == 0}
