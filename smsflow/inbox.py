@@ -134,8 +134,8 @@ class Inbox:
         oldest = next(iter(self._open), None)
         return self._monotonic() - oldest.began if oldest else 0.0
 
-    def take(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
-        """Take a deliver_sm; it is answered when it is on the disk."""
+    def take(self, session: Session, pdu: DeliverSm, epoch: int, at: datetime) -> None:
+        """Take a deliver_sm that came `at`; it is answered when it is on the disk."""
         arrival = _Arrival(session, pdu.sequence, epoch, self._monotonic(), self._open)
         self._open[arrival] = None
         door = self._doors[session.settings.name]
@@ -143,10 +143,20 @@ class Inbox:
             door.epoch, door.session = epoch, f"{self._run}.{door.link}.{epoch}"
         receipt = read_receipt(pdu, door.alphabet)
         if receipt is not None:
-            self._take_receipt(arrival, door, pdu, receipt)
+            self._take_receipt(arrival, door, pdu, receipt, at)
             return
         part, octets = read_part(pdu, door.alphabet, guess_header=door.guess_header)
-        inbound = self._read(door, pdu, octets if part is None else b"")
+        inbound = Inbound(
+            at,
+            door.link,
+            door.session,
+            pdu.sequence,
+            msisdn_of_source(pdu.source_addr) or "",
+            pdu.destination_addr,
+            pdu.data_coding,
+            pdu.short_message,
+            _read_whole(pdu.data_coding, octets, door.alphabet) if part is None else "",
+        )
         if part is None:
             self._take_text(arrival, inbound, pdu.source_addr)
         else:
@@ -196,20 +206,6 @@ class Inbox:
             session.refuse(pdu, Status.RSYSERR if error else pdu.answer, epoch=epoch)
 
         self._writer.submit(keep, done)
-
-    def _read(self, door: _Door, pdu: DeliverSm, octets: bytes) -> Inbound:
-        """What came in, its text read from `octets`."""
-        return Inbound(
-            self._now(),
-            door.link,
-            door.session,
-            pdu.sequence,
-            msisdn_of_source(pdu.source_addr) or "",
-            pdu.destination_addr,
-            pdu.data_coding,
-            pdu.short_message,
-            _read_whole(pdu.data_coding, octets, door.alphabet),
-        )
 
     def _take_text(self, arrival: _Arrival, inbound: Inbound, source: str) -> None:
         """Take a whole text; the same one that comes while the first is not answered is a second delivery.
@@ -296,9 +292,9 @@ class Inbox:
             if result is not None:
                 self._note(result, self._monotonic() - arrival.began)
 
-    def _take_receipt(self, arrival: _Arrival, door: _Door, pdu: DeliverSm, receipt: Receipt) -> None:
+    def _take_receipt(self, arrival: _Arrival, door: _Door, pdu: DeliverSm, receipt: Receipt, at: datetime) -> None:
         """Write down what became of a text. Always answered with ROK: an error makes message centres loop."""
-        link, ids, at = door.link, door.ids, self._now()
+        link, ids = door.link, door.ids
         metrics.RECEIPTS.labels(state=receipt.state.value).inc()
         if not receipt.message_id:
             # it says that it is a receipt, and tells nothing: a person may see more in it

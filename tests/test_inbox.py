@@ -67,7 +67,9 @@ class Line:
         for pdu in pdus:
             self._sequence += 1
             octets = {name: getattr(pdu, name) for name in DeliverSm.__dataclass_fields__ if name != "sequence"}
-            self.inbox.take(self.session(link, **how), DeliverSm(**octets, sequence=self._sequence), epoch)
+            self.inbox.take(
+                self.session(link, **how), DeliverSm(**octets, sequence=self._sequence), epoch, self.world.now
+            )
 
     def say(self, *pdus: DeliverSm, **how) -> list[int]:
         """Deliver, one at a time; the answers."""

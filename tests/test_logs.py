@@ -229,7 +229,7 @@ def test_what_the_last_transaction_has_brought_is_told_before_the_end(tmp_path):
 
         def come_late():
             daemon.writer._schedule = lambda: None  # the loop has no turn for it any more
-            daemon._inbox.take(session, DeliverSm(source_addr=PHONE, short_message=b"hello"), 1)
+            daemon._inbox.take(session, DeliverSm(source_addr=PHONE, short_message=b"hello"), 1, Clock(ZONE).now())
 
         await daemon.start()
         daemon._inbox.add(session)
