@@ -24,11 +24,15 @@ class Clock:
         With more digits than that a conversation would stand a little otherwise than its journal says.
         """
         now = self._read()
+        if not now.microsecond % 1000:
+            return now
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _read(self) -> datetime:
         if self._speed == 1.0:
-            return datetime.now(self.zone) + self._moved
+            # made of whole milliseconds, because to cut a time takes longer than to make it
+            now = datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, self.zone)
+            return now + self._moved if self._moved else now
         passed = (time.monotonic() - self._began_monotonic) * self._speed
         return (self._began + timedelta(seconds=passed) + self._moved).astimezone(self.zone)
 

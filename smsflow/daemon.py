@@ -144,7 +144,6 @@ class Daemon:
         sender = Sender(self.store, settings.number, now, on_doubt)
         self._sender = sender
         self.writer = Writer(self.store, last=sender.claim, after=sender.send, clock=self._clock.monotonic)
-        stack.callback(self.writer.commit)
         sender.writer = self.writer
         with self.store.transaction():
             self.store.outbox.doubt_all(now(), on_doubt)
@@ -160,6 +159,8 @@ class Daemon:
             parts_timeout=settings.parts_timeout,
             monotonic=self._clock.monotonic,
         )
+        stack.callback(self._inbox.tell)
+        stack.callback(self.writer.commit)
         self._switchboard = Switchboard(self._inbox, sender, now)
         self._switchboard.desk.keep_pause = self._keep_pause
 

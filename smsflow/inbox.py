@@ -20,6 +20,8 @@ again. What cannot be handled, which is our bug, is kept as it came, and acknowl
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,13 +34,14 @@ import structlog
 from prometheus_client import Counter
 
 from smsflow import metrics
-from smsflow.core.encoding import Alphabet, is_gsm_coding
+from smsflow.core.encoding import Alphabet, decode_received, is_gsm_coding
 from smsflow.core.errors import StoreError
 from smsflow.core.identity import msisdn_of_source
-from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, short_revision
+from smsflow.logs import REPLY_FAILED, REPLY_HANDLED, TEXT_RECEIPT_UNMATCHED, info_each, short_revision
 from smsflow.replies import Handled, Replies
 from smsflow.smpp.codec import DeliverSm, Undecodable
 from smsflow.smpp.receipts import Ids, Receipt, State, read_receipt
+from smsflow.smpp.segments import Part as FoundPart
 from smsflow.smpp.segments import read_part, read_text
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import Status
@@ -74,6 +77,19 @@ class _Arrival:
         self.session.respond(self.sequence, status, epoch=self.epoch)
 
 
+@dataclass(slots=True)
+class _Door:
+    """What all that comes by one link has in common, looked up once."""
+
+    link: str
+    alphabet: Alphabet
+    guess_header: bool
+    ids: Ids
+    epoch: int = -1
+    session: str = ""
+    """The name of the connection that `epoch` counts."""
+
+
 class Inbox:
     """Takes what the links deliver. `run` tells one start of the daemon from the next.
 
@@ -99,14 +115,18 @@ class Inbox:
         self._run = run
         self._parts_timeout = parts_timeout
         self._monotonic = monotonic
-        self._alphabets: dict[str, Alphabet] = {}
+        self._doors: dict[str, _Door] = {}  # by the name of the link
         self._unanswered: dict[_Fingerprint, float] = {}
         self._open: dict[_Arrival, None] = {}  # what came and is not answered, oldest first
         self._owed: deque[Report] = deque(maxlen=_MOST_OWED)
+        self._handled: list[tuple[Handled, float]] = []  # and what each took in seconds: to be told
 
     def add(self, session: Session) -> None:
-        """Read what comes by a session in the alphabet of its link."""
-        self._alphabets[session.settings.name] = Alphabet(session.settings.alphabet)
+        """Read what comes by a session as the settings of its link say."""
+        link = session.settings
+        self._doors[link.name] = _Door(
+            link.name, Alphabet(link.alphabet), link.udh == "guess", Ids(link.message_ids)
+        )
 
     @property
     def oldest_unanswered_s(self) -> float:
@@ -114,20 +134,33 @@ class Inbox:
         oldest = next(iter(self._open), None)
         return self._monotonic() - oldest.began if oldest else 0.0
 
-    def take(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
-        """Take a deliver_sm; it is answered when it is on the disk."""
+    def take(self, session: Session, pdu: DeliverSm, epoch: int, at: datetime) -> None:
+        """Take a deliver_sm that came `at`; it is answered when it is on the disk."""
         arrival = _Arrival(session, pdu.sequence, epoch, self._monotonic(), self._open)
         self._open[arrival] = None
-        alphabet = self._alphabets[session.settings.name]
-        receipt = read_receipt(pdu, alphabet)
+        door = self._doors[session.settings.name]
+        if door.epoch != epoch:
+            door.epoch, door.session = epoch, f"{self._run}.{door.link}.{epoch}"
+        receipt = read_receipt(pdu, door.alphabet)
         if receipt is not None:
-            self._take_receipt(arrival, pdu, receipt)
+            self._take_receipt(arrival, door, pdu, receipt, at)
             return
-        inbound, part = self._read(arrival, pdu)
+        part, octets = read_part(pdu, door.alphabet, guess_header=door.guess_header)
+        inbound = Inbound(
+            at,
+            door.link,
+            door.session,
+            pdu.sequence,
+            msisdn_of_source(pdu.source_addr) or "",
+            pdu.destination_addr,
+            pdu.data_coding,
+            pdu.short_message,
+            _read_whole(pdu.data_coding, octets, door.alphabet) if part is None else "",
+        )
         if part is None:
             self._take_text(arrival, inbound, pdu.source_addr)
         else:
-            self._writer.submit(partial(self._take_part, part, alphabet), partial(self._done, arrival, inbound))
+            self._take_part(arrival, inbound, _make_part(inbound, part, octets, pdu.source_addr))
 
     def tick(self) -> None:
         """Do what time brings: called twice a second."""
@@ -150,6 +183,21 @@ class Inbox:
 
         self._writer.submit(job, done)
 
+    def tell(self) -> None:
+        """Say in the log and to Prometheus what was handled; called at the end of the loop's turn, and of all.
+
+        What one transaction has brought is told together: that costs a third.
+        """
+        handled, self._handled = self._handled, []
+        _count(handled)
+        info_each(REPLY_HANDLED, [_facts(each, took_s) for each, took_s in handled])
+
+    def _note(self, handled: Handled, took_s: float) -> None:
+        """Have `handled` told."""
+        if not self._handled:
+            asyncio.get_running_loop().call_soon(self.tell)
+        self._handled.append((handled, took_s))
+
     def refuse(self, session: Session, pdu: Undecodable, epoch: int) -> None:
         """Keep a frame that could not be read, for a person to look at; then it is answered, once."""
         keep = partial(self._store.arrivals.keep_frame, session.settings.name, pdu.raw, pdu.reason, self._now())
@@ -158,38 +206,6 @@ class Inbox:
             session.refuse(pdu, Status.RSYSERR if error else pdu.answer, epoch=epoch)
 
         self._writer.submit(keep, done)
-
-    def _read(self, arrival: _Arrival, pdu: DeliverSm) -> tuple[Inbound, Part | None]:
-        link = arrival.session.settings
-        alphabet = self._alphabets[link.name]
-        found, octets = read_part(pdu, alphabet, guess_header=link.udh == "guess")
-        inbound = Inbound(
-            at=self._now(),
-            link=link.name,
-            session=f"{self._run}.{link.name}.{arrival.epoch}",
-            sequence=pdu.sequence,
-            msisdn=msisdn_of_source(pdu.source_addr) or "",
-            destination=pdu.destination_addr,
-            data_coding=pdu.data_coding,
-            raw=pdu.short_message,
-            text=_read_text([(pdu.data_coding, octets)], alphabet) if found is None else "",
-        )
-        if found is None:
-            return inbound, None
-        part = Part(
-            at=inbound.at,
-            msisdn=inbound.msisdn or pdu.source_addr,
-            destination=inbound.destination,
-            reference=f"{found.kind.value}.{found.reference}.{found.total}",
-            number=found.number,
-            total=found.total,
-            data_coding=pdu.data_coding,
-            payload=octets,
-            link=inbound.link,
-            session=inbound.session,
-            sequence=inbound.sequence,
-        )
-        return inbound, part
 
     def _take_text(self, arrival: _Arrival, inbound: Inbound, source: str) -> None:
         """Take a whole text; the same one that comes while the first is not answered is a second delivery.
@@ -204,21 +220,35 @@ class Inbox:
             )
             return
         self._unanswered[key] = float("inf")
+        self._writer.submit(
+            partial(self._replies.take_reply, inbound), partial(self._done_first, arrival, inbound, key)
+        )
 
-        def done(result: Handled | None, error: Exception | None) -> None:
-            took_s = self._monotonic() - arrival.began
-            self._done(arrival, inbound, result, error)
-            if error is None and took_s >= _SLOW_S:
-                self._unanswered[key] = self._monotonic() + min(took_s, _LINGER_S)
-            else:
-                del self._unanswered[key]
+    def _done_first(
+        self,
+        arrival: _Arrival,
+        inbound: Inbound,
+        key: _Fingerprint,
+        result: Handled | None,
+        error: Exception | None,
+    ) -> None:
+        """As `_done`, for the first delivery of a text."""
+        took_s = self._monotonic() - arrival.began
+        if error is None and took_s >= _SLOW_S:
+            self._unanswered[key] = self._monotonic() + min(took_s, _LINGER_S)
+        else:
+            del self._unanswered[key]
+        self._done(arrival, inbound, result, error)
 
-        self._writer.submit(partial(self._replies.take_reply, inbound), done)
+    def _take_part(self, arrival: _Arrival, inbound: Inbound, part: Part) -> None:
+        """Take a part of a long text; when it was the last, the whole text."""
+        alphabet = self._doors[part.link].alphabet
 
-    def _take_part(self, part: Part, alphabet: Alphabet) -> Handled | None:
-        """Keep a part; when it was the last, take the whole text."""
-        parts = self._store.arrivals.add_part(part)
-        return self._replies.take_reply(_join(parts, part, alphabet)) if parts else None
+        def job() -> Handled | None:
+            parts = self._store.arrivals.add_part(part)
+            return self._replies.take_reply(_join(parts, part, alphabet)) if parts else None
+
+        self._writer.submit(job, partial(self._done, arrival, inbound))
 
     def _release(self, key: PartKey, now: datetime) -> None:
         """Take a long text without the parts that have not come in time."""
@@ -229,7 +259,8 @@ class Inbox:
             parts = self._store.arrivals.release_parts(key)
             if not parts:
                 return None
-            alphabet = self._alphabets.get(parts[-1].link, Alphabet.GSM)
+            door = self._doors.get(parts[-1].link)  # the link may be gone since
+            alphabet = door.alphabet if door else Alphabet.GSM
             whole = _join(parts, parts[-1], alphabet)._replace(at=now, parts_missing=True)
             return self._replies.take_reply(whole)
 
@@ -243,7 +274,7 @@ class Inbox:
                 _log.error(REPLY_FAILED, exc_info=error)
                 self._writer.submit(keep, lambda *_: None)
             elif result is not None:
-                _tell(result, 0.0)
+                self._note(result, 0.0)
 
         self._writer.submit(job, done)
 
@@ -259,12 +290,11 @@ class Inbox:
         else:
             arrival.respond(Status.ROK)
             if result is not None:
-                _tell(result, self._monotonic() - arrival.began)
+                self._note(result, self._monotonic() - arrival.began)
 
-    def _take_receipt(self, arrival: _Arrival, pdu: DeliverSm, receipt: Receipt) -> None:
+    def _take_receipt(self, arrival: _Arrival, door: _Door, pdu: DeliverSm, receipt: Receipt, at: datetime) -> None:
         """Write down what became of a text. Always answered with ROK: an error makes message centres loop."""
-        settings, at = arrival.session.settings, self._now()
-        link, ids = settings.name, Ids(settings.message_ids)
+        link, ids = door.link, door.ids
         metrics.RECEIPTS.labels(state=receipt.state.value).inc()
         if not receipt.message_id:
             # it says that it is a receipt, and tells nothing: a person may see more in it
@@ -292,8 +322,28 @@ class Inbox:
         self._writer.submit(partial(self._store.outbox.mark_receipt, report), done)
 
 
+def _make_part(inbound: Inbound, found: FoundPart, octets: bytes, source: str) -> Part:
+    """The part of a long text that `inbound` is."""
+    return Part(
+        at=inbound.at,
+        msisdn=inbound.msisdn or source,
+        destination=inbound.destination,
+        reference=f"{found.kind.value}.{found.reference}.{found.total}",
+        number=found.number,
+        total=found.total,
+        data_coding=inbound.data_coding,
+        payload=octets,
+        link=inbound.link,
+        session=inbound.session,
+        sequence=inbound.sequence,
+    )
+
+
 def _join(parts: Sequence[Part], last: Part, alphabet: Alphabet) -> Inbound:
     """The text of `parts`, which are in order; it came with the `last` that came."""
+    *rest, end = parts
+    pieces = [(part.data_coding, part.payload) for part in rest]
+    pieces.append((end.data_coding, _without_padding(end.data_coding, end.payload)))
     return Inbound(
         at=last.at,
         link=last.link,
@@ -303,20 +353,24 @@ def _join(parts: Sequence[Part], last: Part, alphabet: Alphabet) -> Inbound:
         destination=last.destination,
         data_coding=parts[0].data_coding,
         raw=b"".join(part.payload for part in parts),
-        text=_read_text([(part.data_coding, part.payload) for part in parts], alphabet),
+        text=read_text(pieces, alphabet).rstrip("\0"),
     )
 
 
-def _read_text(pieces: Sequence[tuple[int, bytes]], alphabet: Alphabet) -> str:
-    """The text of `pieces` without the NULs that some message centres end it with.
+def _read_whole(data_coding: int, octets: bytes, alphabet: Alphabet) -> str:
+    """The text of `octets` without the NULs that some message centres end it with."""
+    return decode_received(data_coding, _without_padding(data_coding, octets), alphabet).rstrip("\0")
+
+
+def _without_padding(data_coding: int, octets: bytes) -> bytes:
+    """`octets` without the NULs at their end, where these are signs of the alphabet.
 
     In the GSM alphabet a NUL is an `@`, so a single one stays: she may have written it, and the reply parser
     forgives it. Two and more are padding.
     """
-    *whole, (data_coding, octets) = pieces
-    if is_gsm_coding(data_coding) and octets.endswith(b"\0\0"):
-        octets = octets.rstrip(b"\0") or octets  # nothing else: then `@` they are
-    return read_text([*whole, (data_coding, octets)], alphabet).rstrip("\0")
+    if octets.endswith(b"\0\0") and is_gsm_coding(data_coding):
+        return octets.rstrip(b"\0") or octets  # nothing else: then `@` they are
+    return octets
 
 
 @cache
@@ -331,11 +385,17 @@ def _coercions(name: str) -> Counter:
     return metrics.COERCIONS.labels(name=name)
 
 
-def _tell(handled: Handled, took_s: float) -> None:
-    _replies(handled.outcome).inc()
-    metrics.TURN_S.observe(took_s)
-    for coercion in handled.coercions:
-        _coercions(coercion).inc()
+def _count(handled: Sequence[tuple[Handled, float]]) -> None:
+    """Count what was handled, for Prometheus."""
+    for outcome, count in Tally(each.outcome for each, _ in handled).items():
+        _replies(outcome).inc(count)
+    for coercion, count in Tally(name for each, _ in handled for name in each.coercions).items():
+        _coercions(coercion).inc(count)
+    metrics.TURN_S.observe(took_s for _, took_s in handled)
+
+
+def _facts(handled: Handled, took_s: float) -> dict[str, Any]:
+    """The facts of a line in the log, without those that are empty; zero is a fact."""
     facts = {
         "case": handled.case,
         "dialog": handled.dialog,
@@ -343,8 +403,11 @@ def _tell(handled: Handled, took_s: float) -> None:
         "from_state": handled.from_state,
         "to_state": handled.to_state,
         "outcome": handled.outcome,
-        "reason": handled.reason,
         "effects": handled.effects,
-        "took_ms": round(took_s * 1000, 2),
+        "took_ms": round(took_s * 100_000) / 100,  # `round` to a digit takes as long as all else here
     }
-    _log.info(REPLY_HANDLED, **{name: value for name, value in facts.items() if value not in ("", None)})
+    if handled.reason:
+        facts["reason"] = handled.reason
+    if all(facts.values()):
+        return facts
+    return {name: value for name, value in facts.items() if value or value == 0}

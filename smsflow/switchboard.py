@@ -48,6 +48,7 @@ class Switchboard:
         self._inbox = inbox
         self._sender = sender
         self._now = now
+        self._came_at: datetime | None = None  # when that came which is told now, until `flush`
         self._health: dict[Session, LinkHealth] = {}
         self.desk = LinkDesk(now)
         self.desk.on_pause = sender.give_back
@@ -98,10 +99,13 @@ class Switchboard:
 
     def delivered(self, session: Session, pdu: DeliverSm, epoch: int) -> None:
         self.desk.taken(session, pdu.esm_class)
-        self._inbox.take(session, pdu, epoch)
+        if self._came_at is None:  # what comes together has come at one moment
+            self._came_at = self._now()
+        self._inbox.take(session, pdu, epoch, self._came_at)
 
-    def flush(self, session: Session) -> None:
-        """Nothing to do: the writer commits once for all sessions, at the end of this turn of the loop."""
+    def flush(self, _session: Session) -> None:
+        """What came together is all told. The writer commits for all sessions, at the end of the loop's turn."""
+        self._came_at = None
 
     def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
         self.desk.answered(session, status)

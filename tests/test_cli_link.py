@@ -508,7 +508,7 @@ def test_trace_writes_what_is_said(tmp_path: Path) -> None:
             assert "not overwritten" in again.stderr
         log = (tmp_path / "log").read_text()
         assert "Aigerim" not in log
-        assert re.findall(r'"passwords": (true|false).*"operator\.acted"', log).count("true") == 1
+        assert re.findall(r'"passwords":(true|false).*"operator\.acted"', log).count("true") == 1
 
     run(scene())
 

@@ -97,7 +97,7 @@ class Life:
 
     def deliver(self, pdu: DeliverSm, sequence: int) -> None:
         octets = {name: getattr(pdu, name) for name in DeliverSm.__dataclass_fields__ if name != "sequence"}
-        self.inbox.take(self.session, DeliverSm(**octets, sequence=sequence), 1)
+        self.inbox.take(self.session, DeliverSm(**octets, sequence=sequence), 1, self.world.now)
 
     def answer(self, index: int) -> None:
         self.sender.answered(self.session, self.submitted[index][0], 0, f"m{index}")

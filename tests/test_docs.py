@@ -35,10 +35,12 @@ def test_every_event_has_one_constant_that_is_used() -> None:
     assert sorted(constants.values()) == sorted(logs.EVENTS)
     code = "\n".join(path.read_text() for path in (ROOT / "smsflow").rglob("*.py") if path.name != "logs.py")
     for name, event in constants.items():
-        levels = re.findall(rf"_log\.(\w+)\(\s*{name}\b", code)
+        levels = ["".join(found) for found in re.findall(rf"(?:_log\.(\w+)|\b(info)_each)\(\s*{name}\b", code)]
         assert levels, f"{name} is never logged"
         assert logs.EVENTS[event][0] in levels, f"{name} is logged at another level"
-    assert not re.search(r"_log\.\w+\(\s*[\"'f]", code), "an event is logged by a text instead of a constant"
+    assert not re.search(r"(_log\.\w+|\binfo_each)\(\s*[\"'f]", code), (
+        "an event is logged by a text instead of a constant"
+    )
 
 
 def commands(group: Group, prefix: str = "smsflow") -> dict[str, object]:

@@ -11,12 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from world import PHONE, World, a_world
 
 from smsflow.core.encoding import Alphabet
 from smsflow.inbox import Inbox
+from smsflow.metrics import REGISTRY
 from smsflow.smpp.codec import DeliverSm, decode
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.receipts import id_key
@@ -65,7 +67,9 @@ class Line:
         for pdu in pdus:
             self._sequence += 1
             octets = {name: getattr(pdu, name) for name in DeliverSm.__dataclass_fields__ if name != "sequence"}
-            self.inbox.take(self.session(link, **how), DeliverSm(**octets, sequence=self._sequence), epoch)
+            self.inbox.take(
+                self.session(link, **how), DeliverSm(**octets, sequence=self._sequence), epoch, self.world.now
+            )
 
     def say(self, *pdus: DeliverSm, **how) -> list[int]:
         """Deliver, one at a time; the answers."""
@@ -707,3 +711,33 @@ def test_age_of_the_oldest_reply_without_an_answer(world):
         assert line.inbox.oldest_unanswered_s == 0.0
 
     play(world, story)
+
+
+def test_what_was_handled_is_told_at_the_end_of_the_turn(world):
+    """Each reply in a line of its own, and counted once, with its time; nobody has to ask for it."""
+
+    def count(sample: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(sample, labels) or 0.0
+
+    def counts() -> list[float]:
+        return [
+            count("smsflow_replies_total", outcome="answered"),
+            count("smsflow_replies_total", outcome="not_understood"),
+            count("smsflow_coercions_total", name="lower_r"),
+            count("smsflow_turn_seconds_count"),
+            count("smsflow_turn_seconds_bucket", le="+Inf"),
+        ]
+
+    def story(line: Line) -> None:
+        line.deliver(mo("r 1 1 2"), mo("чепуха", "77017654321"), mo("???", "77017654322"))
+        line.writer.commit()
+        assert lines == []
+
+    world.birth()
+    before = counts()
+    with structlog.testing.capture_logs() as lines:
+        play(world, story)
+
+    told = [(line["event"], line["outcome"]) for line in lines]
+    assert told == [("reply.handled", outcome) for outcome in ("answered", "not_understood", "not_understood")]
+    assert [after - each for after, each in zip(counts(), before, strict=True)] == [1, 2, 1, 3, 3]

@@ -380,7 +380,13 @@ class Link:
                     break
                 self._heard_at = now
                 self._enquired = False
-                self._handle(hot.decode(frame), now)
+                pdu = hot.decode(frame)
+                if type(pdu) is SubmitSmResp:  # these two first: they are what comes a thousand times a second
+                    self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
+                elif type(pdu) is DeliverSm:
+                    self._deliver(pdu)
+                else:
+                    self._handle(pdu, now)
         except RemoteViolation as violation:
             self._send(GenericNack(status=Status.RINVCMDLEN))
             self._close(violation.reason)
@@ -391,13 +397,11 @@ class Link:
 
     def _handle(self, pdu: Pdu, now: float) -> None:
         match pdu:
-            case DeliverSm():
+            case DataSm():
+                self._data_sms.add(pdu.sequence)
                 self._deliver(pdu)
-            case SubmitSmResp():  # which deliver_sm_resp and data_sm_resp are too; we never ask for those
-                if type(pdu) is SubmitSmResp:
-                    self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
-                else:
-                    self._doubt(pdu.sequence)
+            case SubmitSmResp():  # deliver_sm_resp and data_sm_resp, which are such too; we never ask for those
+                self._doubt(pdu.sequence)
             case GenericNack():
                 self._handle_nack(pdu, now)
             case Undecodable():
@@ -449,8 +453,6 @@ class Link:
     def _deliver(self, pdu: DeliverSm) -> None:
         """Hand `pdu` over, before the bind is answered too: refused for good it might be lost."""
         self._unanswered += 1
-        if isinstance(pdu, DataSm):
-            self._data_sms.add(pdu.sequence)
         self._events.append(Delivered(pdu))
 
     def _handle_bind_resp(self, pdu: BindResp) -> None:

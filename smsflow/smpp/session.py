@@ -241,7 +241,7 @@ class Session:
         """Live through one connection, from the attempt to the end; whether the next may follow at once."""
         self.state = SessionState.CONNECTING
         self.epoch += 1
-        self._connection = connection = _Connection(self.settings, self._clock, self._tell, self._flush)
+        self._connection = connection = _Connection(self.settings, self._clock, self._tell)
         connection.taps = self.taps
         connection.hold(self.held)
         self._refused = None
@@ -322,17 +322,28 @@ class Session:
             async with asyncio.timeout(pause_s):
                 await self._stopping.wait()
 
-    def _tell(self, event: Event) -> None:
-        """Tell the listener, and keep `state` true."""
+    def _tell(self, events: tuple[Event, ...]) -> None:
+        """Tell the listener `events`, in order, then that they are all; keep `state` true."""
+        listener, epoch, of_use = self._listener, self.epoch, False
+        for event in events:
+            if isinstance(event, Delivered):
+                of_use = True
+                listener.delivered(self, event.pdu, epoch)
+            elif isinstance(event, SubmitAnswered):
+                token, status, message_id = event
+                # or a link that binds again and again would do so every second
+                of_use = of_use or status != Status.RINVBNDSTS
+                listener.answered(self, token, status, message_id)
+            else:
+                self._tell_rare(event)
+        if of_use:
+            self._backoff.reset()
+        if events:
+            listener.flush(self)
+
+    def _tell_rare(self, event: Bound | Closed | InDoubt | Refused | Room | Throttled | Undecoded) -> None:
         listener = self._listener
         match event:
-            case Delivered(pdu):
-                self._backoff.reset()
-                listener.delivered(self, pdu, self.epoch)
-            case SubmitAnswered(token, status, message_id):
-                if status != Status.RINVBNDSTS:  # or a link that binds again and again would do so every second
-                    self._backoff.reset()
-                listener.answered(self, token, status, message_id)
             case Room():
                 listener.room(self)
             case InDoubt(tokens):
@@ -359,9 +370,6 @@ class Session:
                 self.bound_since = None
                 self._listener.lost(self, reason)
 
-    def _flush(self) -> None:
-        self._listener.flush(self)
-
 
 class _Caller(asyncio.Protocol):
     """Somebody who has connected to us: handed to the connection that waits for it, or turned away."""
@@ -387,15 +395,13 @@ class _Connection(asyncio.Protocol):
         self,
         settings: LinkSettings,
         clock: Callable[[], float],
-        tell: Callable[[Event], None],
-        flush: Callable[[], None],
+        tell: Callable[[tuple[Event, ...]], None],
     ) -> None:
         self.link = Link(settings, clock())
         self.made = asyncio.Event()
         self.ended = asyncio.Event()
         self._clock = clock
         self._tell = tell
-        self._flush = flush
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -420,7 +426,7 @@ class _Connection(asyncio.Protocol):
 
     def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
         """Give no room while `held`."""
-        self._act(self.link.hold(held, self._clock()))
+        self._tell(self.link.hold(held, self._clock()))
         if self._transport is not None:
             self._schedule()
 
@@ -440,7 +446,7 @@ class _Connection(asyncio.Protocol):
 
     def unbind(self, grace_s: float) -> None:
         """Leave in peace, within `grace_s`."""
-        self._act(self.link.unbind(self._clock(), grace_s))
+        self._tell(self.link.unbind(self._clock(), grace_s))
         self._schedule()
 
     def abort(self) -> None:
@@ -466,7 +472,7 @@ class _Connection(asyncio.Protocol):
         self._scheduled = True
         for tap in self.taps:
             tap.received(self, data)
-        self._act(self.link.receive(data, self._clock()))
+        self._tell(self.link.receive(data, self._clock()))
         self._end_turn()
 
     def pause_writing(self) -> None:
@@ -492,21 +498,14 @@ class _Connection(asyncio.Protocol):
                 timer.cancel()
         for tap in self.taps:
             tap.ended(self)
-        self._act(self.link.lost(str(exc) if exc else "the message centre closed the connection"))
+        self._tell(self.link.lost(str(exc) if exc else "the message centre closed the connection"))
         self.ended.set()
 
     # ------------------------------------------------------------------------------------- machinery
 
-    def _act(self, events: tuple[Event, ...]) -> None:
-        """Tell each event, then that the batch is complete."""
-        for event in events:
-            self._tell(event)
-        if events:
-            self._flush()
-
     def _end(self, reason: str) -> None:
         """Cut the connection; what has not left will not."""
-        self._act(self.link.lost(reason))
+        self._tell(self.link.lost(reason))
         if self._transport is not None:
             self._transport.abort()
 
@@ -568,5 +567,5 @@ class _Connection(asyncio.Protocol):
         now = self._clock()
         if self._reading_paused:
             self.link.resume(now)
-        self._act(self.link.tick(now))
+        self._tell(self.link.tick(now))
         self._end_turn()
