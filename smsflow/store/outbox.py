@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeAlias
 from smsflow.core.effects import Send
 from smsflow.core.encoding import segments
 from smsflow.store.receipts import Receipts, Report
+from smsflow.store.references import References
 from smsflow.store.rows import utc
 
 __all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Sent", "Taken", "Whole"]
@@ -171,6 +172,7 @@ class Outbox:
         self._execute_many = connection.executemany
         self._flag = flag
         self.receipts = Receipts(connection)
+        self._references = References(connection)
         self._routes = Routes()
 
     def use_routes(self, routes: Routes) -> None:
@@ -202,6 +204,10 @@ class Outbox:
                 utc(send.not_before), utc(at), utc(at), self._find_route(msisdn),
             ),
         )  # fmt: skip
+
+    def forget(self) -> None:
+        """What was claimed in this transaction, or since its savepoint, was rolled back."""
+        self._references.forget()
 
     def release_held(self, now: datetime, most: int) -> int:
         """Queue held texts whose time has come; how many."""
@@ -248,7 +254,7 @@ class Outbox:
     def _prepared(self, text: DueText, link: str) -> DueText:
         """A long text that is sent for the first time gets its reference, which it keeps."""
         if text.reference < 0:
-            text = text._replace(reference=self._next_reference(text.msisdn))
+            text = text._replace(reference=self._references.give(text.msisdn))
         if text.attempts:
             text = text._replace(taken=self._find_taken(text.id, link))
         return text._replace(may_replace=not self._has_undelivered(text.msisdn)) if text.doubts else text
@@ -266,15 +272,6 @@ class Outbox:
             (msisdn,),
         ).fetchone()
         return row is not None
-
-    def _next_reference(self, msisdn: str) -> int:
-        """The reference of a phone's next long text: one more than that of its last."""
-        row = self._execute(
-            "INSERT INTO long_text (msisdn, reference) VALUES (?, 1)"
-            " ON CONFLICT (msisdn) DO UPDATE SET reference = reference % 65535 + 1 RETURNING reference",
-            (msisdn,),
-        ).fetchone()
-        return int(row[0])
 
     def mark_segment(self, outbox: int, part: int, total: int, taken: Taken, now: datetime) -> None:
         """A message centre took one part of a text; the text is accepted when it has taken all."""

@@ -155,6 +155,7 @@ class Store:
                 yield
                 self._execute("COMMIT")
             except BaseException:
+                self.outbox.forget()
                 self._recent.clear()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK")
@@ -188,6 +189,7 @@ class Store:
                 yield
             except BaseException:
                 del self._then[told:]
+                self.outbox.forget()
                 self._recent.clear()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK TO job")
