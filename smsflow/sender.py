@@ -15,6 +15,9 @@ The daemon may die at any of these points:
     answered   sending       taken, and so it told us         the same
     accepted   accepted      taken                            its receipt is waited for
 
+A text that can go out at once is `claimed` by the transaction that makes it, and never `queued` on the disk: before
+that transaction has ended there is no text, and what made it (a reply, a timer, an event) happens again.
+
 Texts for one phone are on their way one at a time, and in order: what is refused for now goes before what was
 queued after it. A text goes by the link that its route names, by another while that one is down; if none is
 bound it waits. A link that is bound and throttled keeps its own texts waiting, and nobody else's; when it is to
