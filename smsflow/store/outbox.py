@@ -175,7 +175,6 @@ class Outbox:
         self._references = References(connection)
         self._routes = Routes()
         self._fresh = FreshTexts(connection)
-        self.flush = self._fresh.flush
 
     def use_routes(self, routes: Routes) -> None:
         """Decide by `routes` from now on; what is waiting for a link that is no more may go by any."""
@@ -199,6 +198,10 @@ class Outbox:
     def add(self, case: int | None, msisdn: str, send: Send, wait: int | None, at: datetime) -> None:
         """Queue a text, or hold it until it may go out."""
         self._fresh.add(case, msisdn, send, wait, at, route=self._find_route(msisdn))
+
+    def flush(self) -> None:
+        """Write down what was added and not claimed: a transaction or a savepoint begins or ends."""
+        self._fresh.flush()
 
     def forget(self) -> None:
         """What was added and claimed in this transaction, or since its savepoint, was rolled back."""
