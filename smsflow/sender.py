@@ -15,6 +15,9 @@ The daemon may die at any of these points:
     answered   sending       taken, and so it told us         the same
     accepted   accepted      taken                            its receipt is waited for
 
+A text that can go out at once is `claimed` by the transaction that makes it, and never `queued` on the disk: before
+that transaction has ended there is no text, and what made it (a reply, a timer, an event) happens again.
+
 Texts for one phone are on their way one at a time, and in order: what is refused for now goes before what was
 queued after it. A text goes by the link that its route names, by another while that one is down; if none is
 bound it waits. A link that is bound and throttled keeps its own texts waiting, and nobody else's; when it is to
@@ -25,8 +28,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
@@ -37,9 +40,9 @@ import structlog
 from smsflow.core.encoding import Alphabet
 from smsflow.core.errors import LocalViolation, StoreError
 from smsflow.logs import TEXT_FAILED, TEXT_IN_DOUBT, TEXT_QUEUED_AGAIN, TEXT_SENT
-from smsflow.smpp.codec import SubmitSm
+from smsflow.smpp.link import SubmitAnswered
 from smsflow.smpp.receipts import id_key
-from smsflow.smpp.segments import LongTexts, submits
+from smsflow.smpp.segments import LongTexts, SubmitWriter
 from smsflow.smpp.session import Session, SessionState
 from smsflow.smpp.statuses import Rule, Verdict, status_name, submit_rule
 from smsflow.store.outbox import SUSPECT, DueText, OnDoubt, Taken, Whole
@@ -58,34 +61,35 @@ _BEGINNING = frozenset({SessionState.IDLE, SessionState.CONNECTING, SessionState
 _log = structlog.get_logger()
 
 
-class _Token(NamedTuple):
-    """One part of one text on its way."""
-
-    text: int
-    part: int
-    total: int
-    attempts: int
-
-
-@dataclass(slots=True)
-class _Lane:
-    """What was claimed for a session and has not been submitted yet."""
-
-    session: Session
-    waiting: deque[tuple[_Token, SubmitSm]]
-    alone: int | None = None  # a suspect, which is the only text on its way
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: it changes with each answer
 class _Flight:
     """A text on its way: it is settled when all its parts are answered, or will not be."""
 
     text: DueText
     total: int  # parts
-    open: int  # those of which nothing is known yet
+    due: int  # those that were not taken before
+    open: int  # of these, those of which nothing is known yet
     taken: list[tuple[int, Taken]] = field(default_factory=list)  # parts that were taken, not written down yet
-    doubted: set[int] = field(default_factory=set)
+    doubted: frozenset[int] = frozenset()
     refused: int = 0  # the gravest status of a part, 0 for none
+    landed: bool = False  # what became of it is, or will be, written down
+
+
+class _Token(NamedTuple):
+    """One part of one text on its way."""
+
+    flight: _Flight
+    part: int
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What was claimed for a session and has not been submitted yet: each part as octets."""
+
+    session: Session
+    writer: SubmitWriter
+    waiting: deque[tuple[_Token, bytes]] = field(default_factory=deque)
+    alone: _Flight | None = None  # a suspect, which is the only text on its way
 
 
 class Sender:
@@ -103,7 +107,6 @@ class Sender:
         self._number = number
         self._now = now
         self._lanes: dict[Session, _Lane] = {}
-        self._flights: dict[int, _Flight] = {}
         self._busy: set[str] = set()  # phones with a text on its way
         self._taken: list[Whole] | None = None  # what is written down together, as long as more may join
         self._freed: list[str] = []  # the phones of `_taken`
@@ -111,7 +114,15 @@ class Sender:
 
     def add(self, session: Session) -> None:
         """Use a session that may submit."""
-        self._lanes[session] = _Lane(session, deque())
+        settings = session.settings
+        writer = SubmitWriter(
+            source_addr=self._number,
+            source=settings.source,
+            destination=settings.destination,
+            long_texts=LongTexts(settings.long_texts),
+            alphabet=Alphabet(settings.alphabet),
+        )
+        self._lanes[session] = _Lane(session, writer)
 
     def _policy(self, session: Session) -> OnDoubt:
         return self._on_doubt.get(session.settings.name, OnDoubt())
@@ -158,33 +169,26 @@ class Sender:
     def _begin(self, lane: _Lane, text: DueText) -> None:
         self._busy.add(text.msisdn)
         try:
-            parts = self._make_parts(lane.session, text)
-        except ValueError as error:
-            self._flights[text.id] = _Flight(text, 0, 0)
-            self._fail(lane.session, text, str(error))
+            parts = self._write_parts(lane, text)
+        except (ValueError, LocalViolation) as error:  # it will never fit into a PDU: one text, not the link, fails
+            self._fail(lane.session, _Flight(text, 0, 0, 0), str(error))
             return
         # As many taken as there are: it was cut otherwise then, by a configuration that has changed since.
         taken = text.taken if len(text.taken) < len(parts) else frozenset()
-        left = [(part, pdu) for part, pdu in enumerate(parts) if part not in taken]
-        self._flights[text.id] = _Flight(text, len(parts), len(left))
+        due = len(parts) - len(taken)
+        flight = _Flight(text, len(parts), due, due)
         if text.doubts >= SUSPECT:
-            lane.alone = text.id
-        lane.waiting.extend((_Token(text.id, part, len(parts), text.attempts), pdu) for part, pdu in left)
-
-    def _make_parts(self, session: Session, text: DueText) -> tuple[SubmitSm, ...]:
-        settings = session.settings
-        parts = submits(
-            text.text,
-            source_addr=self._number,
-            destination_addr=text.msisdn,
-            reference=text.reference,
-            source=settings.source,
-            destination=settings.destination,
-            long_texts=LongTexts(settings.long_texts),
-            alphabet=Alphabet(settings.alphabet),
+            lane.alone = flight
+        lane.waiting.extend(
+            [(_Token(flight, part), octets) for part, octets in enumerate(parts) if part not in taken]
         )
-        if text.may_replace and self._policy(session).replace and len(parts) == 1:
-            return (replace(parts[0], replace_if_present_flag=1),)
+
+    def _write_parts(self, lane: _Lane, text: DueText) -> tuple[bytes, ...]:
+        parts = lane.writer.write(text.text, destination_addr=text.msisdn, reference=text.reference)
+        if text.may_replace and len(parts) == 1 and self._policy(lane.session).replace:
+            return lane.writer.write(
+                text.text, destination_addr=text.msisdn, reference=text.reference, replaces=True
+            )
         return parts
 
     def room(self, session: Session) -> None:
@@ -197,55 +201,56 @@ class Sender:
             self.writer.wake()
 
     def _drain(self, lane: _Lane) -> None:
-        while lane.waiting and lane.session.room():  # until it has said that there is none: then it calls `room`
-            token, pdu = lane.waiting.popleft()
-            try:
-                lane.session.submit(token, pdu)
-            except LocalViolation as violation:  # it will never fit into a PDU: one text, not the link, fails
-                self._forget(lane.session, token.text)
-                self._fail(lane.session, self._flights[token.text].text, str(violation))
+        waiting = lane.waiting
+        while waiting and (
+            room := lane.session.room()
+        ):  # until it has said that there is none: then it calls `room`
+            lane.session.submit_all([waiting.popleft() for _ in range(min(room, len(waiting)))])
 
     # --- what became of it --------------------------------------------------------------------------
 
     def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
         """A message centre has answered for one part, perhaps after its time."""
-        assert isinstance(token, _Token)  # noqa: S101 - ours, as it was given
-        flight = self._flights.get(token.text)
-        link = session.settings.name
-        taken = Taken(link, message_id, id_key(message_id))
-        if flight is None or flight.text.attempts != token.attempts:
-            if submit_rule(status, session.settings.rules).then is Verdict.SENT:
-                self._write(
-                    lambda: self._store.outbox.adopt(
-                        token.text, token.part, token.total, token.attempts, taken, self._now()
-                    )
-                )
-            return
-        if token.part in flight.doubted:
-            flight.doubted.discard(token.part)
-        else:
-            flight.open -= 1
-        if submit_rule(status, session.settings.rules).then is not Verdict.SENT:
-            flight.refused = _graver(flight.refused, status, session)
-            flight.open -= self._forget(session, token.text)
-            self._settle(session, flight)
-            return
-        flight.taken.append((token.part, taken))
-        if flight.open or flight.refused or flight.doubted:
-            self._settle(session, flight)
-            return
-        _log.debug(TEXT_SENT, text_id=token.text, segments=token.total, link=link)
-        self._take_whole(flight)
+        self.answered_all(session, [SubmitAnswered(token, status, message_id)])
+
+    def answered_all(self, session: Session, answers: Iterable[SubmitAnswered]) -> None:
+        """A message centre has answered for these parts, in this order."""
+        link, rules = session.settings.name, session.settings.rules
+        for token, status, message_id in answers:
+            assert isinstance(token, _Token)  # noqa: S101 - ours, as it was given
+            flight, part = token
+            is_taken = submit_rule(status, rules).then is Verdict.SENT
+            if flight.landed:
+                if is_taken:
+                    self._adopt(token, Taken(link, message_id, id_key(message_id)))
+                continue
+            if part in flight.doubted:
+                flight.doubted -= {part}
+            else:
+                flight.open -= 1
+            if is_taken:
+                flight.taken.append((part, Taken(link, message_id, id_key(message_id))))
+            else:
+                flight.refused = _graver(flight.refused, status, session)
+                flight.open -= self._forget(session, flight)
+            if not flight.open:
+                self._settle(session, flight)
+
+    def _adopt(self, token: _Token, taken: Taken) -> None:
+        """A part was taken, as a message centre says after its time: the text may wait to be sent again."""
+        text, total = token.flight.text, token.flight.total
+        self._write(lambda: self._store.outbox.adopt(text.id, token.part, total, text.attempts, taken, self._now()))
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
         """These were sent, and will hardly be answered."""
         for token in tokens:
-            flight = self._flights.get(token.text) if isinstance(token, _Token) else None
-            if flight is None or not isinstance(token, _Token) or flight.text.attempts != token.attempts:
+            assert isinstance(token, _Token)  # noqa: S101 - ours, as it was given
+            flight = token.flight
+            if flight.landed:
                 continue
             flight.open -= 1
-            flight.doubted.add(token.part)
-            flight.open -= self._forget(session, token.text)
+            flight.doubted |= {token.part}
+            flight.open -= self._forget(session, flight)
             self._settle(session, flight)
 
     def lost(self, session: Session) -> None:
@@ -253,9 +258,8 @@ class Sender:
         lane = self._lanes.get(session)
         if lane is None:
             return
-        for text in {token.text for token, _ in lane.waiting}:
-            flight = self._flights[text]
-            flight.open -= self._forget(session, text)
+        for flight in dict.fromkeys(token.flight for token, _ in lane.waiting):
+            flight.open -= self._forget(session, flight)
             self._settle(session, flight)
         if self.writer is not None:
             self.writer.wake()  # other links may send what was meant for this one
@@ -270,50 +274,54 @@ class Sender:
         lane = self._lanes.get(session)
         if lane is None:
             return
-        for text, waiting in Counter(token.text for token, _ in lane.waiting).items():
-            flight = self._flights[text]
+        for flight, waiting in Counter(token.flight for token, _ in lane.waiting).items():
             if waiting == flight.open and not flight.taken:
-                flight.open -= self._forget(session, text)
+                flight.open -= self._forget(session, flight)
                 self._settle(session, flight)
 
     def _settle(self, session: Session, flight: _Flight) -> None:
-        """When nothing more can come for a text: fail it, or queue it again, as its gravest part asks."""
+        """When nothing more can come for a text: it was taken, or becomes what its gravest part asks for."""
         if flight.open:
             return
-        text, now = flight.text, self._now()
         if flight.refused:
             self._refuse(session, flight)
         elif flight.doubted:
-            self._doubt(session, text)
+            self._doubt(session, flight)
+        elif len(flight.taken) < flight.due:  # the others were never begun
+            now = self._now()
+            self._end(flight, partial(self._store.outbox.retry, flight.text.id, "", now, now))
         else:
-            self._end(text, partial(self._store.outbox.retry, text.id, "", now, now))
+            _log.debug(TEXT_SENT, text_id=flight.text.id, segments=flight.total, link=session.settings.name)
+            self._take_whole(flight)
 
-    def _doubt(self, session: Session, text: DueText) -> None:
+    def _doubt(self, session: Session, flight: _Flight) -> None:
         """Send a text again of which nobody knows whether it was taken; or let it wait for a person."""
+        text = flight.text
         if self._is_for_a_person(session, text):
-            self._hold(session, text)
+            self._hold(session, flight)
             return
         not_before = self._now() + (_LATE if session.may_submit else timedelta())
-        self._end(text, partial(self._store.outbox.doubt, text.id, self._now(), not_before=not_before))
+        self._end(flight, partial(self._store.outbox.doubt, text.id, self._now(), not_before=not_before))
 
     def _is_for_a_person(self, session: Session, text: DueText) -> bool:
         """Whether a text that is in doubt, perhaps once more, is not sent again by itself."""
         most = 1 if session.may_submit else SUSPECT
         return text.doubts >= most or self._policy(session).holds(is_question=text.is_question)
 
-    def _hold(self, session: Session, text: DueText) -> None:
+    def _hold(self, session: Session, flight: _Flight) -> None:
+        text = flight.text
         _log.warning(TEXT_IN_DOUBT, text_id=text.id, link=session.settings.name, doubts=text.doubts + 1)
-        self._end(text, partial(self._store.outbox.hold_in_doubt, text.id, self._now()))
+        self._end(flight, partial(self._store.outbox.hold_in_doubt, text.id, self._now()))
 
     def _refuse(self, session: Session, flight: _Flight) -> None:
         """Fail a text of which a part was refused, or queue it again; another part may be in doubt all the same."""
         text, now, doubted = flight.text, self._now(), bool(flight.doubted)
         rule, error = submit_rule(flight.refused, session.settings.rules), status_name(flight.refused)
         if rule.then is Verdict.FINAL or (rule.times and text.refusals + 1 >= rule.times):
-            self._fail(session, text, error)
+            self._fail(session, flight, error)
             return
         if doubted and self._is_for_a_person(session, text):
-            self._hold(session, text)
+            self._hold(session, flight)
             return
         _log.info(TEXT_QUEUED_AGAIN, text_id=text.id, status=error, link=session.settings.name)
         waits = rule.then is Verdict.RETRY
@@ -324,15 +332,17 @@ class Sender:
             if not self._store.outbox.give_up(text.id, error, now - _OLDEST, now):
                 self._store.outbox.retry(text.id, error, not_before, now, counts=counts, doubted=doubted)
 
-        self._end(text, job)
+        self._end(flight, job)
 
-    def _fail(self, session: Session, text: DueText, error: str) -> None:
-        _log.warning(TEXT_FAILED, text_id=text.id, status=error, link=session.settings.name)
-        self._end(text, partial(self._store.outbox.fail, text.id, error, self._now()))
+    def _fail(self, session: Session, flight: _Flight, error: str) -> None:
+        text = flight.text.id
+        _log.warning(TEXT_FAILED, text_id=text, status=error, link=session.settings.name)
+        self._end(flight, partial(self._store.outbox.fail, text, error, self._now()))
 
-    def _end(self, text: DueText, write: Callable[[], object]) -> None:
+    def _end(self, flight: _Flight, write: Callable[[], object]) -> None:
         """A text is no longer on its way: the parts that were taken and `write` say so, and its phone is free."""
-        flight, now = self._land(text), self._now()
+        text, now = flight.text, self._now()
+        self._land(flight)
 
         def job() -> None:
             if flight.taken:
@@ -344,10 +354,10 @@ class Sender:
     def _take_whole(self, flight: _Flight) -> None:
         """A text was taken: it is written down with others that are, when a transaction comes by."""
         text = flight.text
-        if len(flight.taken) < flight.total:  # the rest was taken before
-            self._end(text, lambda: None)
+        if flight.due < flight.total:  # the rest was taken before
+            self._end(flight, lambda: None)
             return
-        self._land(text)
+        self._land(flight)
         if self._taken is None:
             self._taken, self._freed = [], []
             self._write(partial(self._mark_whole, self._taken), self._freed, may_wait=True)
@@ -359,19 +369,19 @@ class Sender:
             self._taken = None  # who comes now is too late for this transaction
         self._store.outbox.mark_whole(texts, self._now())
 
-    def _land(self, text: DueText) -> _Flight:
+    def _land(self, flight: _Flight) -> None:
         """A text is no longer on its way."""
+        flight.landed = True
         for lane in self._lanes.values():
-            if lane.alone == text.id:
+            if lane.alone is flight:
                 lane.alone = None
-        return self._flights.pop(text.id)
 
-    def _forget(self, session: Session, text: int) -> int:
+    def _forget(self, session: Session, flight: _Flight) -> int:
         """Do not submit the parts that are left of a text; how many they were."""
         lane = self._lanes[session]
         before = len(lane.waiting)
         if before:
-            lane.waiting = deque(pair for pair in lane.waiting if pair[0].text != text)
+            lane.waiting = deque(pair for pair in lane.waiting if pair[0].flight is not flight)
         return before - len(lane.waiting)
 
     def _write(self, write: Callable[[], object], frees: Collection[str] = (), *, may_wait: bool = False) -> None:

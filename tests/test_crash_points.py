@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from smsflow.config import GatewayConfig
 from smsflow.gateways import Gateways
 from smsflow.inbox import Inbox
 from smsflow.sender import Sender
-from smsflow.smpp.codec import DeliverSm, SubmitSm
+from smsflow.smpp.codec import DeliverSm, Pdu, decode
 from smsflow.smpp.link import LinkSettings
 from smsflow.smpp.session import SessionState
 from smsflow.writer import Writer
@@ -41,8 +41,8 @@ class Session:
     state = SessionState.BOUND
     may_submit, held, epoch, in_flight = True, False, 1, 0
 
-    def __init__(self, submit: Callable[[object, SubmitSm], None], respond: Callable[..., None]) -> None:
-        self.submit = submit
+    def __init__(self, submit_all: Callable[..., None], respond: Callable[..., None]) -> None:
+        self.submit_all = submit_all
         self.respond = respond
 
     def room(self) -> int:
@@ -54,10 +54,10 @@ class Life:
 
     def __init__(self, world: World, run: str) -> None:
         self.world = world
-        self.submitted: list[tuple[object, SubmitSm]] = []
+        self.submitted: list[tuple[object, Pdu]] = []
         self.responses: list[tuple[int, int]] = []
         self.dies = ""
-        self.session = Session(self._submit, self._respond)
+        self.session = Session(self._submit_all, self._respond)
         self.sender = Sender(world.store, "1414", lambda: world.now)
         self.writer = Writer(world.store, last=self.sender.claim, after=self.sender.send)
         self.sender.writer = self.writer
@@ -67,9 +67,9 @@ class Life:
         with world.store.transaction():
             world.store.outbox.doubt_all(world.now, {})
 
-    def _submit(self, token: object, pdu: SubmitSm) -> None:
+    def _submit_all(self, submits: Sequence[tuple[object, bytes]]) -> None:
         self.check("claimed")
-        self.submitted.append((token, pdu))
+        self.submitted += [(token, decode(octets)) for token, octets in submits]
 
     def _respond(self, sequence: int, status: int, *, epoch: int) -> None:
         self.check("committed")

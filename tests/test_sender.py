@@ -15,7 +15,8 @@ from world import NOON, World, a_world
 from smsflow.core.effects import Send, Urgency
 from smsflow.core.errors import StoreError
 from smsflow.sender import Sender
-from smsflow.smpp.link import LinkSettings
+from smsflow.smpp.codec import decode
+from smsflow.smpp.link import LinkSettings, SubmitAnswered
 from smsflow.smpp.session import SessionState
 from smsflow.smpp.statuses import Rule, Status, Verdict
 from smsflow.store.outbox import OnDoubt, Routes
@@ -45,9 +46,11 @@ class Line:
     def room(self) -> int:
         return max(0, self.free) if self.may_submit else 0
 
-    def submit(self, token, pdu) -> None:
-        self.free -= 1
-        self.taken.append((token, pdu))
+    def submit_all(self, submits) -> None:
+        assert len(submits) <= self.room()
+        for token, octets in submits:
+            self.free -= 1
+            self.taken.append((token, decode(octets)))
 
     def texts(self) -> list[tuple[str, str]]:
         return [(pdu.destination_addr, pdu.short_message.decode()) for _, pdu in self.taken]
@@ -303,6 +306,25 @@ def test_a_centre_that_throttles_every_other_part_takes_each_once(desk: Make) ->
     assert desk.statuses() == ["accepted"]
     assert len(line.taken) == 8
     assert sorted(token.part for token, _ in line.taken[1::2]) == [0, 1, 2, 3]
+
+
+def test_answers_that_come_together_are_as_if_one_by_one(desk: Make) -> None:
+    """Taken, refused for now and for good, and one after its time, in one read."""
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a" * 300), (BELA, "b1"), (CARA, "c1"), (DORA, "d1"))
+    desk.doubt(line, 4)
+    statuses = [0, 0, Status.RTHROTTLED, Status.RINVDSTADR, 0]
+    answers = [
+        SubmitAnswered(token, status, f"m{index}")
+        for index, (status, (token, _)) in enumerate(zip(statuses, line.taken, strict=True))
+    ]
+    line.free, line.answered = -99, 5
+    desk.sender.answered_all(line, answers)
+    desk.writer.commit()
+    assert desk.statuses() == ["accepted", "queued", "failed", "accepted"]
+    ids = desk.world.store._connection.execute("SELECT outbox, part, message_id FROM segment ORDER BY 1, 2")
+    assert ids.fetchall() == [(1, 0, "m0"), (1, 1, "m1"), (4, 0, "m4")]
 
 
 def test_a_text_that_goes_on_by_another_link_goes_whole(desk: Make) -> None:
@@ -739,11 +761,12 @@ def test_addresses_have_the_types_that_the_operator_wants(desk: Make) -> None:
     assert (pdu.source_addr_ton, pdu.source_addr_npi, pdu.dest_addr_ton, pdu.dest_addr_npi) == (3, 0, 0, 8)
 
 
-def test_text_that_fits_into_no_pdu_fails_alone(desk: Make) -> None:
+@pytest.mark.parametrize(("phone", "text"), [(ANNA, "x" * 40_000), ("7" * 21, "a1")])
+def test_text_that_fits_into_no_pdu_fails_alone(desk: Make, phone: str, text: str) -> None:
     """The link and the other texts go on."""
     line = Line()
     desk = desk(line)
-    desk.queue((ANNA, "x" * 40_000), (BELA, "b1"))
+    desk.queue((phone, text), (BELA, "b1"))
     desk.writer.commit()
     assert desk.statuses() == ["failed", "sending"]
     assert line.texts() == [(BELA, "b1")]
@@ -768,8 +791,8 @@ def test_what_was_claimed_goes_out_until_the_session_has_said_that_there_is_no_r
     """`tps` makes room while parts go out; a session calls `room` only after it has told that there is none."""
 
     class Filling(Line):
-        def submit(self, token, pdu) -> None:
-            super().submit(token, pdu)
+        def submit_all(self, submits) -> None:
+            super().submit_all(submits)
             self.free += len(self.taken) == 1  # a little time has passed
 
     line = Filling(room=1)

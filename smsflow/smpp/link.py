@@ -18,7 +18,8 @@ centre gives to its own are separate, though they look alike (SMPP v3.4 §5.1.4)
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import struct
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -208,6 +209,8 @@ _UNBOUND_GRACE_S: Final = 2.0
 _MOST_LATE: Final = 4096
 """How many submit_sm that were given up are remembered, in case they are answered after all."""
 _SUBMIT_SM_RESP: Final = 0x80000004
+_SEQUENCE: Final = struct.Struct(">L")
+_SEQUENCE_AT: Final = 12  # in the octets of a PDU (§3.2)
 _BURST_S: Final = 0.02
 """tps is kept over this time, so that a timer need not fire for every single PDU."""
 
@@ -230,10 +233,10 @@ class _Pace:
         # What rounding takes from 0.1 + 0.1 + … must not cost a PDU.
         return min(most, int(self._tokens + 1e-6))
 
-    def take(self) -> None:
-        """Note that one goes out."""
+    def take(self, count: int) -> None:
+        """Note that so many go out."""
         if self._tps:
-            self._tokens -= 1.0
+            self._tokens -= count
 
     def next_at(self) -> float:
         """Return when there is room for one more."""
@@ -330,14 +333,26 @@ class Link:
         Raises:
             LocalViolation: there is no `room`, or a field cannot be encoded. Nothing was sent.
         """
+        self.submit_all([(token, hot.encode(pdu))], now)
+
+    def submit_all(self, submits: Sequence[tuple[Hashable, bytes]], now: float) -> None:
+        """Send these: of each the token, and a submit_sm as octets; their sequence is given here.
+
+        Raises:
+            LocalViolation: there is no `room` for all of them. Nothing was sent.
+        """
         room = self.room(now)
-        if not room:
+        if len(submits) > room:
             raise LocalViolation(self.settings.name, "submit_sm was given though there was no room for it")
-        sequence = self._next_sequence()
-        self._out += hot.encode(pdu, sequence)
-        self._pending[sequence] = (token, now)
-        self._pace.take()
-        self._starved = room == 1
+        out, pending = self._out, self._pending
+        for token, octets in submits:
+            sequence = self._next_sequence()
+            begin = len(out)
+            out += octets
+            _SEQUENCE.pack_into(out, begin + _SEQUENCE_AT, sequence)
+            pending[sequence] = (token, now)
+        self._pace.take(len(submits))
+        self._starved = len(submits) == room
 
     def respond(self, sequence: int, status: int) -> None:
         """Answer the delivered PDU with `sequence`; 0 says that it is kept for good."""

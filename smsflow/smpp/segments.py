@@ -16,15 +16,27 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache, partial
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from smsflow.core import encoding
 from smsflow.core.encoding import Alphabet, Coding
 from smsflow.smpp.codec import SmPdu, SubmitSm, Tag, Tlvs, find_tlv
-from smsflow.smpp.hot import quick
+from smsflow.smpp.hot import encode, quick
 
-__all__ = ["Kind", "LongTexts", "Part", "Segment", "join", "read_part", "read_text", "segment", "submits"]
+__all__ = [
+    "Kind",
+    "LongTexts",
+    "Part",
+    "Segment",
+    "SubmitWriter",
+    "join",
+    "read_part",
+    "read_text",
+    "segment",
+    "submits",
+]
 
 UDHI: Final = 0x40
 """The bit of esm_class that says: a user data header comes first (SMPP v3.4 §5.2.12)."""
@@ -43,6 +55,8 @@ class LongTexts(Enum):
 _CONCATENATED_8: Final = 0x00
 _CONCATENATED_16: Final = 0x08
 _INTERNATIONAL_ISDN: Final = (1, 1)
+_KEPT: Final = 512
+"""How many texts a writer knows as octets: the questions of the dialogs, as thousands get them."""
 _make_submit_sm: Final = quick(SubmitSm)
 
 
@@ -141,10 +155,12 @@ def submits(
     destination: tuple[int, int] = _INTERNATIONAL_ISDN,
     long_texts: LongTexts = LongTexts.UDH8,
     alphabet: Alphabet = Alphabet.GSM,
+    replaces: bool = False,
 ) -> tuple[SubmitSm, ...]:
     """Return the submit_sm that carry `text` from a short number to a phone, receipts asked for.
 
-    `source` and `destination` are types of number and numbering plans (SMPP v3.4 §5.2.5, §5.2.6).
+    `source` and `destination` are types of number and numbering plans (SMPP v3.4 §5.2.5, §5.2.6). `replaces` asks
+    the message centre to put each in the place of one that it still has from us for the phone (§5.2.18).
 
     Raises:
         ValueError: as `segment`.
@@ -159,11 +175,101 @@ def submits(
             destination_addr=destination_addr,
             esm_class=each.esm_class,
             registered_delivery=1,
+            replace_if_present_flag=int(replaces),
             data_coding=each.data_coding,
             short_message=each.short_message,
             tlvs=each.tlvs,
         )
         for each in segment(text, reference, long_texts=long_texts, alphabet=alphabet)
+    )
+
+
+class _Draft(NamedTuple):
+    """A submit_sm without its length, its phone and its reference."""
+
+    to_phone: bytes  # from the command_id to the phone
+    to_reference: bytes  # from there to the reference, or to the end
+    rest: bytes
+    reference_octets: int  # 0 where there is no reference
+    octets: int  # all but those of the phone
+
+
+class SubmitWriter:
+    """Writes texts as octets in the way of one link: those of what `submits` returns for the same keywords.
+
+    Thousands get the same text, and what differs is the phone and the reference: the octets around them are
+    kept for the texts that were written last.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_addr: str,
+        source: tuple[int, int] = (0, 0),
+        destination: tuple[int, int] = _INTERNATIONAL_ISDN,
+        long_texts: LongTexts = LongTexts.UDH8,
+        alphabet: Alphabet = Alphabet.GSM,
+    ) -> None:
+        self._submits = partial(
+            submits,
+            source_addr=source_addr,
+            source=source,
+            destination=destination,
+            long_texts=long_texts,
+            alphabet=alphabet,
+        )
+        self._drafts = lru_cache(maxsize=_KEPT)(self._make_drafts)
+
+    def write(
+        self, text: str, *, destination_addr: str, reference: int, replaces: bool = False
+    ) -> tuple[bytes, ...]:
+        """Return the octets of the submit_sm that carry `text`; their sequence is 0.
+
+        Raises:
+            ValueError: as `segment`.
+            LocalViolation: an address cannot be written.
+        """
+        if (
+            replaces
+            or not destination_addr.isalnum()
+            or not destination_addr.isascii()
+            or len(destination_addr) > 20
+        ):
+            pdus = self._submits(text, destination_addr=destination_addr, reference=reference, replaces=replaces)
+            return tuple(encode(pdu) for pdu in pdus)
+        phone, number = destination_addr.encode(), (reference & 0xFFFF).to_bytes(2, "big")
+        return tuple(
+            b"%b%b%b%b%b%b"
+            % (
+                (draft.octets + len(phone)).to_bytes(4, "big"),
+                draft.to_phone,
+                phone,
+                draft.to_reference,
+                number[2 - draft.reference_octets :],
+                draft.rest,
+            )
+            for draft in self._drafts(text)
+        )
+
+    def _make_drafts(self, text: str) -> tuple[_Draft, ...]:
+        one = self._submits(text, destination_addr="0", reference=0)
+        other = self._submits(text, destination_addr="1", reference=0xFFFF)
+        return tuple(_make_draft(*pair) for pair in zip(map(encode, one), map(encode, other), strict=True))
+
+
+def _make_draft(one: bytes, other: bytes) -> _Draft:
+    """Return what two submit_sm of one text share: to two phones of one digit, by references without a common bit.
+
+    Where they differ is the place of the phone, and after it that of the reference, whatever form it has.
+    """
+    phone, *reference = (place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    first = reference[0] if reference else len(one)
+    return _Draft(
+        to_phone=one[4:phone],
+        to_reference=one[phone + 1 : first],
+        rest=one[first + len(reference) :],
+        reference_octets=len(reference),
+        octets=len(one) - 1,
     )
 
 

@@ -18,7 +18,7 @@ import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Final, Protocol, TypeAlias, cast
@@ -26,6 +26,7 @@ from typing import Final, Protocol, TypeAlias, cast
 from smsflow.core.errors import LocalViolation
 from smsflow.smpp.backoff import Backoff
 from smsflow.smpp.codec import DeliverSm, SubmitSm, Undecodable
+from smsflow.smpp.hot import encode
 from smsflow.smpp.link import (
     Bound,
     Closed,
@@ -221,9 +222,17 @@ class Session:
         Raises:
             LocalViolation: there is no `room`, or a field of `pdu` cannot be encoded. Nothing was sent.
         """
+        self.submit_all([(token, encode(pdu))])
+
+    def submit_all(self, submits: Sequence[tuple[Hashable, bytes]]) -> None:
+        """Send these, each the token and the octets of a submit_sm, as `submit` does; their sequence is given here.
+
+        Raises:
+            LocalViolation: there is no `room` for all of them. Nothing was sent.
+        """
         if self._connection is None:
             raise LocalViolation(self.settings.name, "submit_sm was given without a connection")
-        self._connection.submit(token, pdu)
+        self._connection.submit_all(submits)
 
     def respond(self, sequence: int, status: int, *, epoch: int) -> None:
         """Answer a delivered PDU; does nothing if its connection is gone: it will be delivered again."""
@@ -414,9 +423,9 @@ class _Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------- from the session
 
-    def submit(self, token: Hashable, pdu: SubmitSm) -> None:
-        """Send `pdu` at the end of this turn of the event loop."""
-        self.link.submit(token, pdu, self._clock())
+    def submit_all(self, submits: Sequence[tuple[Hashable, bytes]]) -> None:
+        """Send these at the end of this turn of the event loop."""
+        self.link.submit_all(submits, self._clock())
         self._schedule()
 
     def respond(self, sequence: int, status: int) -> None:

@@ -15,7 +15,7 @@ is refused for now: an urgent text takes those before it along.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -23,8 +23,9 @@ from heapq import merge
 from typing import Any, NamedTuple, TypeAlias
 
 from smsflow.core.effects import Send
-from smsflow.core.encoding import segments
+from smsflow.store.fresh import OPEN, FreshTexts
 from smsflow.store.receipts import Receipts, Report
+from smsflow.store.references import References
 from smsflow.store.rows import utc
 
 __all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Sent", "Taken", "Whole"]
@@ -113,11 +114,10 @@ _ADD_SEGMENT = (
 )
 _TEXT = "o.id, o.text, o.in_doubt, o.attempts, o.reference, o.refusals, o.status, o.segments, o.wait, c.wait"
 _FROM = "FROM outbox o LEFT JOIN conversation c ON c.id = o.conversation"
-_OPEN = "{0}.status IN ('queued', 'held') AND ({0}.status = 'queued' OR {0}.attempts > 0)"
-_NEXT_OPEN = f"SELECT {_TEXT} {_FROM} WHERE o.msisdn = ? AND o.id > ? AND {_OPEN.format('o')} ORDER BY o.id LIMIT 1"
+_NEXT_OPEN = f"SELECT {_TEXT} {_FROM} WHERE o.msisdn = ? AND o.id > ? AND {OPEN.format('o')} ORDER BY o.id LIMIT 1"
 _QUEUED = (  # and whether another text for the phone goes before it
     f"SELECT o.urgency, o.id, o.msisdn, EXISTS (SELECT 1 FROM outbox e WHERE e.msisdn = o.msisdn AND e.id < o.id"  # noqa: S608 - columns and conditions are ours
-    f" AND {_OPEN.format('e')}), {_TEXT} {_FROM}"
+    f" AND {OPEN.format('e')}), {_TEXT} {_FROM}"
     " WHERE o.status = 'queued' AND o.route = ? ORDER BY o.urgency, o.id"
 )
 
@@ -125,13 +125,14 @@ _QUEUED = (  # and whether another text for the phone goes before it
 class _Batch:
     """What one claim takes: for each phone in the order of its texts, until there is no room."""
 
-    def __init__(self, room: int, busy: set[str] | None, *, idle: bool) -> None:
+    def __init__(self, room: int, busy: set[str] | None, references: References, *, idle: bool) -> None:
         self.due: list[DueText] = []
         self.dropped: list[int] = []
         self.full = False
         self.passed: dict[str, int] = {}  # the text up to which each phone's were looked at
         self._room = room
         self._busy = busy
+        self._references = references
         self._idle = idle
         self._blocked: set[str] = set()
 
@@ -153,8 +154,8 @@ class _Batch:
         elif doubts >= SUSPECT and (self.due or not self._idle):
             self.full = True  # it goes alone, when those before it are answered
         else:
-            if reference is None:
-                reference = -1 if size > 1 else 0  # to be given
+            if reference is None:  # it keeps the one that it gets now
+                reference = self._references.give(msisdn) if size > 1 else 0
             self.due.append(DueText(text_id, msisdn, text, doubts, attempts, reference, refusals, wait is not None))
             self._room -= size
             self.full = self._room <= 0 or doubts >= SUSPECT
@@ -171,10 +172,13 @@ class Outbox:
         self._execute_many = connection.executemany
         self._flag = flag
         self.receipts = Receipts(connection)
+        self._references = References(connection)
         self._routes = Routes()
+        self._fresh = FreshTexts(connection)
 
     def use_routes(self, routes: Routes) -> None:
         """Decide by `routes` from now on; what is waiting for a link that is no more may go by any."""
+        self.flush()
         self._routes = routes
         known = sorted(routes.links) if len(routes.links) > 1 else []
         marks = ",".join("?" * len(known))
@@ -193,18 +197,20 @@ class Outbox:
 
     def add(self, case: int | None, msisdn: str, send: Send, wait: int | None, at: datetime) -> None:
         """Queue a text, or hold it until it may go out."""
-        status = "queued" if send.not_before <= at else "held"
-        self._execute(
-            "INSERT INTO outbox (conversation, msisdn, text, segments, urgency, wait, status, not_before,"
-            " queued_at, changed_at, route) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                case, msisdn, send.text, segments(send.text), int(send.urgency), wait, status,
-                utc(send.not_before), utc(at), utc(at), self._find_route(msisdn),
-            ),
-        )  # fmt: skip
+        self._fresh.add(case, msisdn, send, wait, at, route=self._find_route(msisdn))
+
+    def flush(self) -> None:
+        """Write down what was added and not claimed: a transaction or a savepoint begins or ends."""
+        self._fresh.flush()
+
+    def forget(self) -> None:
+        """What was added and claimed in this transaction, or since its savepoint, was rolled back."""
+        self._fresh.forget()
+        self._references.forget()
 
     def release_held(self, now: datetime, most: int) -> int:
         """Queue held texts whose time has come; how many."""
+        self.flush()
         return self._execute(
             "UPDATE outbox SET status='queued' WHERE id IN"
             " (SELECT id FROM outbox WHERE status='held' AND not_before <= ? ORDER BY not_before LIMIT ?)",
@@ -227,28 +233,43 @@ class Outbox:
         phone that is not in it; their phones are added. A text that was meant for a wait which is over is
         dropped: it would be untrue. `idle` says that nothing is on its way by `link`: a suspect may go.
         """
-        batch = _Batch(room, busy, idle=idle)
-        for _, text_id, msisdn, is_behind, *row in merge(*(self._execute(_QUEUED, (route,)) for route in routes)):
+        queued: Iterable[Iterable[Any]] = ()
+        if self._execute("SELECT 1 FROM outbox WHERE status IN ('queued', 'held') LIMIT 1").fetchone():
+            self._fresh.flush_behind()
+            queued = (self._execute(_QUEUED, (route,)) for route in routes)
+        batch = _Batch(room, busy, self._references, idle=idle)
+        for _, text_id, msisdn, is_behind, *row in merge(self._fresh.offer(routes), *queued):
             if not is_behind and batch.wants(msisdn, text_id):
                 batch.take(row, msisdn)
             while batch.wants(msisdn, text_id):
-                batch.take(self._execute(_NEXT_OPEN, (msisdn, batch.passed.get(msisdn, 0))).fetchone(), msisdn)
+                batch.take(self._find_next(msisdn, batch.passed.get(msisdn, 0)), msisdn)
             if batch.full:
                 break
-        for dropped in batch.dropped:
-            self._mark(dropped, "dropped", now)
-        due, at = tuple(self._prepared(text, link) for text in batch.due), utc(now)
+        due = self._begin(batch.due, link, utc(now))
+        if batch.dropped:
+            self.flush()
+            for dropped in batch.dropped:
+                self._mark(dropped, "dropped", now)
+        return due
+
+    def _find_next(self, msisdn: str, passed: int) -> Sequence[Any]:
+        """The next text of a phone after `passed`. What is open for it is all fresh, or all in the table."""
+        fresh = self._fresh.find_next(msisdn, passed)
+        return fresh or self._execute(_NEXT_OPEN, (msisdn, passed)).fetchone()
+
+    def _begin(self, due: Sequence[DueText], link: str, at: str) -> tuple[DueText, ...]:
+        """Write down that these are on their way."""
+        due = tuple(text if text.id in self._fresh else self._prepared(text, link) for text in due)
         self._execute_many(
             "UPDATE outbox SET status='sending', link=?, attempts=attempts+1, reference=?, changed_at=?,"
             " began_at=coalesce(began_at, ?) WHERE id=?",
-            [(link, text.reference, at, at, text.id) for text in due],
+            [(link, text.reference, at, at, text.id) for text in due if text.id not in self._fresh],
         )
+        self._fresh.begin(((text.id, text.reference) for text in due), link, at)
         return due
 
     def _prepared(self, text: DueText, link: str) -> DueText:
-        """A long text that is sent for the first time gets its reference, which it keeps."""
-        if text.reference < 0:
-            text = text._replace(reference=self._next_reference(text.msisdn))
+        """A text that was on its way before, as it goes out this time."""
         if text.attempts:
             text = text._replace(taken=self._find_taken(text.id, link))
         return text._replace(may_replace=not self._has_undelivered(text.msisdn)) if text.doubts else text
@@ -266,15 +287,6 @@ class Outbox:
             (msisdn,),
         ).fetchone()
         return row is not None
-
-    def _next_reference(self, msisdn: str) -> int:
-        """The reference of a phone's next long text: one more than that of its last."""
-        row = self._execute(
-            "INSERT INTO long_text (msisdn, reference) VALUES (?, 1)"
-            " ON CONFLICT (msisdn) DO UPDATE SET reference = reference % 65535 + 1 RETURNING reference",
-            (msisdn,),
-        ).fetchone()
-        return int(row[0])
 
     def mark_segment(self, outbox: int, part: int, total: int, taken: Taken, now: datetime) -> None:
         """A message centre took one part of a text; the text is accepted when it has taken all."""
@@ -466,6 +478,7 @@ class Outbox:
 
     def find_sent(self, case: int, wait: int) -> Sent:
         """Whether the texts of this wait have gone out."""
+        self._fresh.flush_case(case)
         rows = self._execute(
             "SELECT status, attempts FROM outbox WHERE conversation=? AND wait=?", (case, wait)
         ).fetchall()
@@ -475,10 +488,12 @@ class Outbox:
 
     def drop(self, case: int, at: datetime) -> None:
         """What has not gone out for a case must not go out; what is on its way or in doubt, not again."""
+        self._fresh.flush_case(case)
         self._drop("conversation", case, at)
 
     def drop_phone(self, msisdn: str, at: datetime) -> None:
         """As `drop`, for everything that a phone has not been sent: of open cases, of closed ones, of none."""
+        self.flush()
         self._drop("msisdn", msisdn, at)
 
     def _drop(self, column: str, value: int | str, at: datetime) -> None:

@@ -153,8 +153,10 @@ class Store:
             self._execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self.outbox.flush()
                 self._execute("COMMIT")
             except BaseException:
+                self.outbox.forget()
                 self._recent.clear()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK")
@@ -183,11 +185,14 @@ class Store:
         """All that is written inside is kept, or none of it, within the transaction. Raises: StoreError."""
         told = len(self._then)
         try:
+            self.outbox.flush()
             self._execute("SAVEPOINT job")
             try:
                 yield
+                self.outbox.flush()
             except BaseException:
                 del self._then[told:]
+                self.outbox.forget()
                 self._recent.clear()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK TO job")
@@ -246,6 +251,7 @@ class Store:
 
     def find_next_due(self) -> datetime | None:
         """When the next timer, held text or application falls due; None when nothing waits for a time."""
+        self.outbox.flush()
         row = self._execute(
             "SELECT min(at) FROM (SELECT min(due_at) AS at FROM conversation WHERE due_at IS NOT NULL"
             " UNION ALL SELECT min(not_before) FROM outbox WHERE status = 'held'"

@@ -27,6 +27,8 @@ WAITING = "|".join((  # indexes of what waits: as long as the work that is left
 FINE = re.compile(
     r"SEARCH \w+ USING .+ \(.+\)( .*)?"  # the rows that are wanted
     r"|SEARCH \w+ USING (COVERING )?INDEX \w+"  # the first of an index: min()
+    r"|SEARCH \w+"  # the last of a table: max()
+    r"|SCAN json_each VIRTUAL TABLE .+"  # what is asked for
     rf"|SCAN \w+ USING (COVERING )?INDEX ({WAITING})"
     r"|SCAN (case_count|dialog|paused_link|waiting)"  # little, however many cases there are
     r"|SCAN (\d+ )?CONSTANT ROWS?"

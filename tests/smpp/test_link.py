@@ -163,6 +163,33 @@ def test_the_window_is_kept_and_room_is_told():
     assert link.room(0) == 1
 
 
+def test_submits_given_together_go_as_if_one_by_one():
+    """The same octets, tokens, window and pace; all of them or none."""
+    together, apart = (bound(window=3, tps=1000) for _ in range(2))
+    octets = [encode(SubmitSm(destination_addr=phone)) for phone in ("7701", "77023")]
+    together.submit_all(list(zip("ab", octets, strict=True)), 0)
+    for token, each in zip("ab", octets, strict=True):
+        apart.submit(token, decode(each), 0)
+
+    assert together.data_to_send() == apart.data_to_send() != b""
+    for link in (together, apart):
+        assert link.room(0) == 1
+        with pytest.raises(LocalViolation):
+            link.submit_all([("c", octets[0]), ("d", octets[1])], 0)
+        assert (link.in_flight, link.data_to_send()) == (2, b"")
+        link.submit_all([("c", octets[0])], 0)
+        assert link.receive(answer(2, 0, "A"), 0) == (SubmitAnswered("a", 0, "A"), Room())
+
+
+def test_tps_is_kept_though_submits_are_given_together():
+    """tps 100: twenty milliseconds' worth at once, and no more."""
+    link = bound(tps=100, window=1000)
+    link.submit_all([(number, encode(TEXT)) for number in range(link.room(0))], 0)
+    assert link.in_flight == 2
+    assert link.room(0.009) == 0
+    assert link.room(0.01) == 1
+
+
 def test_tps_is_kept_with_integer_time():
     """tps 10: ten in a second, evenly, and no more."""
     link = bound(tps=10, window=1000)

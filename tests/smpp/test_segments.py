@@ -9,8 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsflow.core.encoding import Alphabet, Coding, is_gsm, segments
+from smsflow.core.errors import LocalViolation
+from smsflow.smpp import codec
 from smsflow.smpp.codec import DeliverSm
-from smsflow.smpp.segments import Kind, LongTexts, Part, join, read_part, read_text, segment, submits
+from smsflow.smpp.segments import (
+    Kind,
+    LongTexts,
+    Part,
+    SubmitWriter,
+    join,
+    read_part,
+    read_text,
+    segment,
+    submits,
+)
 
 KAZAKH = (
     "Құттықтаймыз! Сіздің балаңыз өмірге келді. Туу туралы куәлікті алу үшін жауап беріңіз: R 1 1 1 немесе R 1 1 2."
@@ -45,6 +57,43 @@ def test_submits_carry_addresses_and_ask_for_receipts():
     pdus = submits(KAZAKH, source_addr="1414", destination_addr="77011234567", reference=1)
     assert [(pdu.source_addr, pdu.destination_addr) for pdu in pdus] == [("1414", "77011234567")] * 2
     assert [(pdu.dest_addr_ton, pdu.dest_addr_npi, pdu.registered_delivery) for pdu in pdus] == [(1, 1, 1)] * 2
+
+
+@given(
+    st.lists(st.text(st.sampled_from("әҚ😀R€ 1"), max_size=500), min_size=1, max_size=3),
+    st.lists(st.tuples(st.text("0123456789+A", max_size=20), st.integers(0, 0xFFFF)), min_size=1, max_size=3),
+    st.sampled_from(LongTexts),
+    st.sampled_from(Alphabet),
+    st.tuples(st.text("14x", max_size=20), *[st.tuples(st.integers(0, 9), st.integers(0, 9))] * 2),
+    st.booleans(),
+)
+def test_writer_writes_what_the_codec_writes_of_submits(
+    texts, receivers, long_texts, alphabet, addresses, replaces
+):
+    """The same texts to several phones, by any reference, on every link: octet for octet."""
+    way = dict(zip(("source_addr", "source", "destination"), addresses, strict=True))
+    way |= {"long_texts": long_texts, "alphabet": alphabet}
+    writer = SubmitWriter(**way)
+    for text in texts * 2:
+        for phone, reference in receivers:
+            each = {"destination_addr": phone, "reference": reference, "replaces": replaces}
+            assert writer.write(text, **each) == tuple(codec.encode(pdu) for pdu in submits(text, **way, **each))
+
+
+@pytest.mark.parametrize("phone", ["7" * 21, "77\0", "7٧", "ә"])
+def test_writer_refuses_a_phone_that_cannot_be_written(phone):
+    """As the codec does; the text before it, to another phone, makes no difference."""
+    writer = SubmitWriter(source_addr="1414")
+    assert writer.write(KAZAKH, destination_addr="77011234567", reference=1)
+    with pytest.raises(LocalViolation):
+        writer.write(KAZAKH, destination_addr=phone, reference=1)
+
+
+def test_replacing_is_asked_for_only_where_it_is_wanted():
+    """§5.2.18: replace_if_present_flag."""
+    for replaces in (False, True):
+        (pdu,) = submits("R 1", source_addr="1", destination_addr="7", reference=1, replaces=replaces)
+        assert pdu.replace_if_present_flag == replaces
 
 
 def test_more_than_255_segments_are_refused():

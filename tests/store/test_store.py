@@ -1,7 +1,6 @@
 """The store on a real file: all or nothing at every statement, and one owner."""
 
 import sqlite3
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,30 @@ from smsflow.store.store import open_store
 class Failing:
     """Runs statements until one is due to fail, as a full disk would make it."""
 
-    def __init__(self, execute: Callable[..., sqlite3.Cursor], fail_at: int) -> None:
-        self._execute = execute
+    def __init__(self, connection: sqlite3.Connection, fail_at: int) -> None:
+        self._connection = connection
         self.left = fail_at
 
-    def __call__(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+        self._count(statement)
+        return self._connection.execute(statement, *arguments)
+
+    def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
+        self._count(statement)
+        return self._connection.executemany(statement, rows)
+
+    def _count(self, statement: str) -> None:
         if not statement.startswith("ROLLBACK"):
             self.left -= 1
             if self.left < 0:
                 raise sqlite3.OperationalError("database or disk is full")
-        return self._execute(statement, *arguments)
 
 
-def run_with(world: World, execute: Any) -> None:
-    for part in (world.store, world.store.outbox, world.store.people, world.store.arrivals):
-        part._execute = execute
+def run_with(world: World, disk: Failing | sqlite3.Connection) -> None:
+    store = world.store
+    for part in (store, store.outbox, store.outbox._fresh, store.people, store.arrivals):
+        part._execute = disk.execute
+        part._execute_many = disk.executemany
 
 
 def dump(world: World) -> list[str]:
@@ -48,18 +56,18 @@ def test_failure_at_any_statement_leaves_all_or_nothing(tmp_path: Path) -> None:
     with a_world(tmp_path) as world:
         world.birth()
         world.sent()
-        before, execute, statements = dump(world), world.store._execute, 0
+        before, connection, statements = dump(world), world.store._connection, 0
         while True:
-            failing = Failing(execute, statements)
+            failing = Failing(connection, statements)
             run_with(world, failing)
             try:
                 outcome = world.reply("R 1 1 2").outcome
             except StoreError:
-                run_with(world, execute)
+                run_with(world, connection)
                 assert dump(world) == before, f"half a reply is on the disk after statement {statements}"
                 statements += 1
                 continue
-            run_with(world, execute)
+            run_with(world, connection)
             break
 
         assert failing.left == 0
