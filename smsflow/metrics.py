@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-__all__ = ["COERCIONS", "COMMITS", "LINK_BOUND", "RECEIPTS", "REGISTRY", "REPLIES", "TURN_S"]
+__all__ = ["COERCIONS", "COMMITS", "FORGOTTEN", "LINK_BOUND", "RECEIPTS", "REGISTRY", "REPLIES", "TURN_S"]
 
 REGISTRY = CollectorRegistry()
 
@@ -20,4 +20,7 @@ TURN_S = Histogram(
     registry=REGISTRY,
 )
 COMMITS = Counter("smsflow_commits", "Transactions that are on the disk.", registry=REGISTRY)
+FORGOTTEN = Counter(
+    "smsflow_forgotten", "Cases, and texts of no case, whose time was over.", ["what"], registry=REGISTRY
+)
 LINK_BOUND = Gauge("smsflow_link_bound", "1 while the session is bound.", ["link", "bind"], registry=REGISTRY)
