@@ -7,6 +7,7 @@ journal and the texts of one case lie apart, among those of others.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -37,7 +38,7 @@ _OF = {  # tables, and the rows of a case in them
 _BIRTH = "printf('stock-%08d', :low + i)"  # sorts as the numbers do, so that each row is added at the end
 _PHONE = "printf('77%07d02', :low + i)"  # apart, so that the numbers of those who play lie in between, as in life
 _TEXT = ":low_text + i"
-_MESSAGE = f"printf('%x', ({_TEXT}) * {_MOST_PARTS} + part)"
+_MESSAGE = f"printf('%010x', ({_TEXT}) * {_MOST_PARTS} + part)"  # a centre that counts: new ids come after them
 _NEW = {  # what differs from copy to copy, beside birth and phone: those do wherever they stand
     ("conversation", "id"): ":low_case + i",
     ("journal", "id"): "NULL",
@@ -73,6 +74,8 @@ def copy_cases(path: Path, cases: Sequence[tuple[int, int]], tell: Callable[[int
                     low += size
                     tell(low)
         connection.execute("PRAGMA journal_mode=WAL")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())  # or whoever commits first would wait for all of it
 
 
 def _number(connection: sqlite3.Connection, table: str, column: str, count: int) -> None:
