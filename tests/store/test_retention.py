@@ -16,6 +16,7 @@ from world import DIALOGS, NOON, PHONE, ZONE, World, a_world
 from smsflow.core.effects import Send, Urgency
 from smsflow.engine import Refused
 from smsflow.store import retention
+from smsflow.store.arrivals import Inbound
 from smsflow.store.outbox import Taken
 from smsflow.store.people import Birth
 from smsflow.store.receipts import Report
@@ -201,6 +202,19 @@ def test_case_stays_while_a_text_or_an_application_of_it_is_under_way(world: Wor
     assert forget(world) == (1, 0)
     rows(world, "UPDATE application SET status = 'taken'")
     assert forget(world) == (1, 0)
+
+
+def test_case_stays_that_gets_a_text_in_the_very_transaction(world: World) -> None:
+    """Replies go before the slice: what they lead to is seen, wherever it is kept until the end."""
+    closed_case(world)
+    world.now += 2 * YEAR
+    inbound = Inbound(world.now, "main", "s", 1, PHONE, "1414", 8, b"?", "кто это?")
+    with world.store.transaction():
+        assert world.replies.take_reply(inbound).reason == "no_open_case"
+        assert world.store.retention.forget_cases(Place(), world.now - YEAR, world.now, 10) == (None, 0)
+
+    assert world.flaws() == []
+    assert world.sent() != []
 
 
 def test_no_more_cases_are_looked_at_than_a_slice_has(world: World) -> None:
