@@ -111,6 +111,7 @@ _REFUSALS = {
     "unknown_link": (404, "the configuration has no such link"),
     "unknown_event": (422, "the case's dialog never waits for this event"),
     "differs": (409, "this birth was recorded before with other facts"),
+    "too_old": (422, "it lies before what is kept here (`retention`), and may have been recorded then"),
 }
 
 

@@ -34,11 +34,13 @@ class Births:
         Raises: Refused `differs` when this birth was recorded with other facts; a child that does not live
         after all is the one correction that is taken, whatever else differs, and ends everything. Refused
         `too_many_open_cases` when the mother's replies could no longer be told apart, `no_dialog` when no
-        dialog starts at a birth.
+        dialog starts at a birth, `too_old` when it may have been recorded before and forgotten since.
         """
         known = self._store.people.find_birth(birth.birth_id)
         if known:
             return self._recorded_before(birth, *known, at)
+        if self._store.retention.may_have_forgotten(datetime.fromisoformat(birth.born_at)):
+            raise Refused("too_old")
         dialog = self._engine.birth_dialog
         if dialog is None:
             raise Refused("no_dialog")

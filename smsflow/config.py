@@ -110,7 +110,10 @@ class GatewayConfig:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration, checked. Paths are absolute; `quiet` is None when nothing is ever quiet."""
+    """The whole configuration, checked. Paths are absolute; `quiet` is None when nothing is ever quiet.
+
+    `retention` is for how long a case is kept after its end, None for ever.
+    """
 
     file: Path
     store_path: Path
@@ -120,6 +123,7 @@ class Settings:
     quiet: QuietHours | None
     links: tuple[LinkConfig, ...]
     parts_timeout: timedelta = timedelta(minutes=10)
+    retention: timedelta | None = None
     api: ApiConfig | None = None
     gateways: Mapping[str, GatewayConfig] = field(default_factory=dict)
 
@@ -181,6 +185,16 @@ def _timeout(words: str) -> str:
     duration = parse_duration(words)
     if duration.working_days or not duration.seconds:
         raise ValueError(f"expected a duration such as 15s, got {words!r}")
+    return words
+
+
+def _retention(words: str) -> str:
+    duration = parse_duration(words)
+    if duration.seconds < _RETENTION_LEAST_S:
+        raise ValueError(
+            f"expected 365 days or more, such as 1095 days, got {words!r}: births are recorded up to a year late,"
+            " and one that was forgotten cannot be told from a new one"
+        )
     return words
 
 
@@ -254,6 +268,7 @@ def _text(check: Callable[[str], str]) -> AfterValidator:
 
 
 _PORT_MAX = 65_535
+_RETENTION_LEAST_S = 365 * 86_400
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Port = Annotated[int, Field(ge=1, le=_PORT_MAX)]
 Secret = Annotated[str, BeforeValidator(_secret)]
@@ -363,6 +378,7 @@ class _Config(_Model):
     quiet: Annotated[_Quiet | None, BeforeValidator(_quiet)]
     links: Annotated[list[_Link], Field(min_length=1)]
     parts_timeout: Annotated[str, _text(_timeout)] = "10m"
+    retention: Annotated[str, _text(_retention)] | None = None
     api: _Api | None = None
     gateways: dict[Word, _Gateway] = {}
 
@@ -477,6 +493,7 @@ def _settings(model: _Config, path: Path, secrets: Mapping[Trail, str]) -> Setti
             _link(link, secrets["links", index, "password"], folder) for index, link in enumerate(model.links)
         ),
         parts_timeout=timedelta(seconds=_seconds(model.parts_timeout)),
+        retention=timedelta(seconds=_seconds(model.retention)) if model.retention else None,
         api=_api(model.api, secrets) if model.api else None,
         gateways={
             kind: GatewayConfig(

@@ -27,6 +27,7 @@ from smsflow.core.effects import Apply, Step
 from smsflow.core.errors import StoreError
 from smsflow.core.events import Event
 from smsflow.engine import Engine
+from smsflow.forgetting import Forgetting
 from smsflow.gateways import Gateways
 from smsflow.health import Health, Pulse
 from smsflow.inbox import Inbox
@@ -107,6 +108,9 @@ class Daemon:
             await self._start_bodies(stack)
             await self._start_api()
             self._spawn(stack, self._tick_forever())
+            if self._settings.retention is not None:
+                forgetting = Forgetting(self.store, self.writer, self._clock.now, self._settings.retention)
+                self._spawn(stack, forgetting.run())
             self._stack = stack.pop_all()
         self._notifier.ready()
         _log.info(DAEMON_STARTED, links=len(self._settings.links), store=self._settings.store_path.name)

@@ -32,6 +32,10 @@ EVENTS = {
         "the disk or the file does not take a transaction; replies are refused for now; said once a minute",
     ),
     "daemon.migrated": ("info", "the tables of the store were brought up to date; `copy` is the store before that"),
+    "store.forgotten": (
+        "info",
+        "cases, and texts of no case, whose time was over are gone; an error when that broke off: our bug",
+    ),
     "dialog.loaded": ("info", "a dialog is ready for new conversations"),
     "smpp.connected": ("info", "a bind was accepted"),
     "smpp.refused": ("error", "the message centre refused the bind"),
@@ -69,6 +73,7 @@ DAEMON_STOPPING = "daemon.stopping"
 DAEMON_STOPPED = "daemon.stopped"
 DAEMON_STORE_FAILED = "daemon.store_failed"
 DAEMON_MIGRATED = "daemon.migrated"
+STORE_FORGOTTEN = "store.forgotten"
 DIALOG_LOADED = "dialog.loaded"
 SMPP_CONNECTED = "smpp.connected"
 SMPP_REFUSED = "smpp.refused"

@@ -13,7 +13,17 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-__all__ = ["COERCIONS", "COMMITS", "LINK_BOUND", "RECEIPTS", "REGISTRY", "REPLIES", "TURN_S", "Times"]
+__all__ = [
+    "COERCIONS",
+    "COMMITS",
+    "FORGOTTEN",
+    "LINK_BOUND",
+    "RECEIPTS",
+    "REGISTRY",
+    "REPLIES",
+    "TURN_S",
+    "Times",
+]
 
 REGISTRY = CollectorRegistry()
 
@@ -60,4 +70,7 @@ TURN_S = Times(
     registry=REGISTRY,
 )
 COMMITS = Counter("smsflow_commits", "Transactions that are on the disk.", registry=REGISTRY)
+FORGOTTEN = Counter(
+    "smsflow_forgotten", "Cases, and texts of no case, whose time was over.", ["what"], registry=REGISTRY
+)
 LINK_BOUND = Gauge("smsflow_link_bound", "1 while the session is bound.", ["link", "bind"], registry=REGISTRY)

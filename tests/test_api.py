@@ -56,6 +56,24 @@ def test_one_birth_begins_a_case(tmp_path):
     play(tmp_path, scenario)
 
 
+def test_birth_that_may_have_been_forgotten_is_told_from_a_new_one(tmp_path):
+    """An old file, imported once more, congratulates nobody a second time."""
+
+    async def scenario(api):
+        assert (await api.post("/v1/births", birth(), "moh")).status_code == 202
+        with api.world.store.transaction():
+            api.world.store.retention.begin(api.world.now)
+        answer = await api.post(
+            "/v1/births", [birth(), birth(2), birth(3, born_at=api.world.now.isoformat())], "moh"
+        )
+        told = answer.json()
+        assert [each["birth_id"] for each in told["accepted"]] == ["b1", "b3"]
+        assert [(each["birth_id"], each["error"]) for each in told["rejected"]] == [("b2", "too_old")]
+        assert "retention" in told["rejected"][0]["detail"]
+
+    play(tmp_path, scenario)
+
+
 def test_good_births_of_a_batch_are_taken_and_bad_ones_named(tmp_path):
     """Each bad item has its reason, its field and its place; nothing else is lost."""
 

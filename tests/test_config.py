@@ -75,7 +75,7 @@ def test_least_configuration_has_defaults(tmp_path):
     settings = load(tmp_path, MINIMAL)
 
     assert (settings.quiet, settings.api, settings.gateways) == (None, None, {})
-    assert settings.parts_timeout == timedelta(minutes=10)
+    assert (settings.parts_timeout, settings.retention) == (timedelta(minutes=10), None)
     assert (settings.links[0].window, settings.links[0].tps, settings.links[0].tls) == (64, 100, None)
 
 
@@ -240,6 +240,20 @@ def test_mistake_in_a_link_is_told(tmp_path, more, problem):
 def test_problem_is_told_with_its_place(tmp_path, text, problem):
     """One mistake, one line that says where it is and what was expected."""
     assert any(line.startswith(problem) for line in problems(tmp_path, text))
+
+
+def test_retention_is_a_time_of_a_year_at_least(tmp_path):
+    """Births may be recorded so late, and one that was forgotten cannot be told from a new one."""
+    assert load(tmp_path, MINIMAL + "retention: 1095 days\n").retention == timedelta(days=1095)
+    assert load(tmp_path, MINIMAL + "retention: 365d\n").retention == timedelta(days=365)
+    for words in ("364d", "0d", "400 working days"):
+        (problem,) = problems(tmp_path, MINIMAL + f"retention: {words}\n")
+        assert problem == (
+            f"8:1: retention: expected 365 days or more, such as 1095 days, got '{words}': births are recorded up"
+            " to a year late, and one that was forgotten cannot be told from a new one"
+        )
+    (problem,) = problems(tmp_path, MINIMAL + "retention: 3y\n")
+    assert problem.startswith("8:1: retention: expected a duration such as")
 
 
 def test_missing_file_is_a_configuration_error(tmp_path):

@@ -28,7 +28,7 @@ _HEADER = struct.Struct(">LLLL")
 _BIND_TRANSCEIVER, _SUBMIT_SM, _DELIVER_SM, _UNBIND, _ENQUIRE_LINK = 9, 4, 5, 6, 0x15
 _RESPONSE = 0x80000000
 _STALLED_S = 20.0  # without anything new: somebody has forgotten a mother
-_BIND_S = 60.0  # for the first connection
+_BIND_S = 7200.0  # for the first connection: many cases are filled in before it
 _RECEIVE_OCTETS = 1 << 18
 
 

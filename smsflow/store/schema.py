@@ -84,6 +84,13 @@ def cases_in_figures(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def closed_cases_by_age(db: Database) -> None:
+    """What is to be forgotten is found by its age; and up to when births were forgotten is not."""
+    for statement in _AGES.split(";\n"):
+        db.execute(statement)
+
+
 def known() -> tuple[str, ...]:
     """The names of all migrations, in order."""
     with closing(sqlite3.connect(":memory:")) as empty:
@@ -295,4 +302,16 @@ END;
 CREATE TRIGGER case_deleted AFTER DELETE ON conversation BEGIN
     UPDATE case_count SET cases = cases - 1 WHERE status = OLD.status AND result = coalesce(OLD.result, '');
 END
+"""
+
+_AGES = """
+-- each is written only when its case closes, its text belongs to no case, a flag is raised
+CREATE INDEX conversation_closed ON conversation (closed_at) WHERE status = 'closed';
+CREATE INDEX inbound_of_none ON inbound (at) WHERE conversation IS NULL;
+CREATE INDEX outbox_of_none ON outbox (queued_at) WHERE conversation IS NULL;
+CREATE INDEX undecodable_at ON undecodable (at);
+CREATE INDEX flag_conversation ON flag (conversation);
+
+-- births from before then may have been forgotten: one that is not known any more is not new
+CREATE TABLE forgotten (id INTEGER PRIMARY KEY CHECK (id = 1), before TEXT NOT NULL)
 """

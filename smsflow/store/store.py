@@ -26,6 +26,7 @@ from smsflow.store.outbox import Outbox
 from smsflow.store.people import People
 from smsflow.store.recent import Recent
 from smsflow.store.restore import finish_restore
+from smsflow.store.retention import Retention
 from smsflow.store.rows import (
     CONVERSATION_COLUMNS,
     conversation_row,
@@ -134,6 +135,7 @@ class Store:
         self.outbox = Outbox(connection, self.add_flag)
         self.people = People(connection, zone)
         self.arrivals = Arrivals(connection, zone)
+        self.retention = Retention(connection, self._recent.forget, self.outbox.flush)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, close, and let go of the lock."""

@@ -20,6 +20,7 @@ from smsflow.bench.measure import Plan
 from smsflow.bench.rehearsal import rehearse
 from smsflow.library import Library, shipped_dialogs
 from smsflow.store.store import open_store
+from smsflow.store.verify import find_flaws
 
 MOTHERS = 50
 QUESTIONS = 5
@@ -77,29 +78,55 @@ def test_each_part_of_the_rehearsal_ends_before_the_application(parts) -> None:
     assert len({part.texts[1] for part in parts}) == 3
 
 
-def test_filled_store_holds_cases_that_can_go_on(tmp_path: Path, parts) -> None:
-    """One copy in ten waits for its answer, and takes it; the others are closed. No two share a phone."""
+def rows(file: Path, query: str) -> list[tuple]:
+    with closing(sqlite3.connect(file)) as base:
+        return base.execute(query).fetchall()
+
+
+def test_filled_store_holds_whole_histories(tmp_path: Path, parts) -> None:
+    """Nine in ten are closed, over three years, each with ten lines of journal and what belongs to them."""
     file = tmp_path / "filled.db"
     told: list[str] = []
 
-    fill_store(file, 30, parts[0], NOON, told.append)
+    fill_store(file, 300, parts[1], NOON, told.append)
 
-    assert told == ["cases 30/30"]
-    with closing(sqlite3.connect(file)) as base:
-        count = base.execute(
-            "SELECT status, count(*), count(DISTINCT msisdn) FROM conversation GROUP BY 1"
-        ).fetchall()
-        assert count == [("closed", 28, 28), ("open", 4, 4)]
-        assert base.execute("SELECT count(*) FROM outbox WHERE status IN ('queued', 'held')").fetchone() == (0,)
-        for table in ("birth", "journal", "inbound", "outbox"):
-            (owners,) = base.execute(f"SELECT count(DISTINCT conversation) FROM {table}").fetchone()
-            assert owners == 32, table
+    assert told[-1] == "cases 300/300"
+    stock = "conversation IN (SELECT id FROM conversation WHERE birth_id LIKE 'stock-%')"
+    count = (
+        "SELECT status, count(*), count(DISTINCT msisdn) FROM conversation WHERE birth_id LIKE 'stock-%' GROUP BY 1"
+    )
+    assert rows(file, count) == [("closed", 270, 270), ("open", 30, 30)]
+    for table, closed, waiting in (("journal", 10, 7), ("inbound", 6, 5), ("outbox", 8, 6), ("application", 1, 0)):
+        assert rows(file, f"SELECT count(*) FROM {table} WHERE {stock}") == [(closed * 270 + waiting * 30,)], table
+    [(first, last, moments)] = rows(
+        file, "SELECT min(closed_at), max(closed_at), count(DISTINCT closed_at) FROM conversation"
+    )
+    assert (first[:7], last[:7], moments > 100) == ("2023-11", "2026-11", True)
+    assert rows(file, f"SELECT count(*) FROM outbox WHERE status <> 'delivered' AND {stock}") == [(0,)]
+    assert rows(file, "SELECT count(*) - count(DISTINCT key) FROM segment") == [(0,)]
+    assert [str(flaw) for flaw in find_flaws(file, ZONE, lambda *_: None)] == []
+
+
+def test_filled_store_has_every_index_of_a_new_one(tmp_path: Path, parts) -> None:
+    """They are left out while it is filled."""
+    fill_store(tmp_path / "filled.db", 3, parts[0], NOON, lambda _: None)
+    open_store(tmp_path / "new.db", ZONE).close()
+    names = "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2"
+
+    assert rows(tmp_path / "filled.db", names) == rows(tmp_path / "new.db", names)
+
+
+def test_filled_store_holds_cases_that_can_go_on(tmp_path: Path, parts) -> None:
+    """One that waits takes its answer; one that is closed is closed."""
+    file = tmp_path / "filled.db"
+    fill_store(file, 30, parts[0], NOON, lambda _: None)
     store = open_store(file, ZONE)
     with closing(store):
         world = World(store, None, shipped_dialogs())
-        handled = world.reply("R 1 1 1 1 1 1 1", "77000001002")
+        assert world.reply("R 1 1 1 1 1 1 1", "77000000202").outcome == "late"
+        handled = world.reply("R 1 1 1 1 1 1 1", "77000002902")
         assert (handled.outcome, handled.to_state) == ("answered", "apply")
-        assert world.reply("R 1 1 1 1 1 1 1", "77000001102").outcome == "late"
+        assert world.flaws() == []
 
 
 def test_what_is_not_installed_is_named(tmp_path: Path, parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,11 @@ class Centre:
             session.sequence += 1
             session.send(pdus.pdu(pdus.ENQUIRE_LINK, 0, session.sequence))
 
+    def forget_texts(self, last: int) -> None:
+        """The store has forgotten all texts after `last`: their numbers are given out again."""
+        self.accepted = {each for each in self.accepted if each[0] <= last}
+        self.refused_for_good = {each for each in self.refused_for_good if each <= last}
+
     def forgive(self) -> None:
         """No fault is left: half-open connections end."""
         self.next.clear()

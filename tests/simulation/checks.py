@@ -23,6 +23,7 @@ from smsflow.store.rows import CONVERSATION_COLUMNS, read_conversation, read_eve
 
 from .bodies import Posted
 from .centre import Written
+from .forgotten import Forgotten
 from .pdus import Submitted
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ INVARIANTS = {
     "private": "7 no personal data in the log, nobody's data in another's text",
     "stopped": "8 nothing goes to a phone after STOP, or about a child that does not live",
     "bodies": "an application reaches a body under one key, which its row has, until it is taken",
+    "kept": "what is over is forgotten with all that hangs on it, and nothing else is",
     "alive": "no callback or task of the daemon fails",
 }
 
@@ -83,6 +85,9 @@ class Checks:
         self._overdue_at_s = 0.0
         self._posts: Counter[str] = Counter()  # by key, since the body has it
         self._said: str = ""
+        self._forgotten = Forgotten(world.retention, self._rows) if world.retention else None
+        self._kept: set[tuple[str, bytes]] = set()  # replies that were on the disk: phone, raw
+        self._last_text = 0
 
     def fail(self, invariant: str, words: str) -> None:
         """The run ends here. Raises: Violation, unless one was raised before."""
@@ -102,7 +107,8 @@ class Checks:
         if self._connection is None:
             path = self._world.path
             self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-        return self._connection.execute(sql, values).fetchall()
+        named = values[0] if values and isinstance(values[0], dict) else values
+        return self._connection.execute(sql, named).fetchall()
 
     def _is_ready(self) -> bool:
         daemon = self._world.daemon
@@ -139,6 +145,8 @@ class Checks:
             self._look()
 
     def _look(self) -> None:
+        if self._forgotten is not None:
+            self._look_at_forgotten(self._forgotten)
         for row in self._rows(
             "SELECT id, conversation, event, outcome, from_state FROM journal WHERE id > ?", self._journal
         ):
@@ -148,10 +156,26 @@ class Checks:
         self._touched.clear()
         for case in sorted(changed):
             self._compare(case)
-        for row in self._rows("SELECT id, msisdn, text, outcome, at FROM inbound WHERE id > ?", self._inbound):
+        for row in self._rows("SELECT id, msisdn, text, outcome, at, raw FROM inbound WHERE id > ?", self._inbound):
             self._inbound = row[0]
-            self._look_at_inbound(*row[1:])
+            self._kept.add((row[1], row[5]))
+            self._look_at_inbound(*row[1:5])
         self._look_at_texts()
+
+    def _look_at_forgotten(self, forgotten: Forgotten) -> None:
+        """Only what is over has gone; the numbers of the last rows, if they have, are given out again."""
+        for words in forgotten.look(self._world.clock.now()):
+            self.fail("kept", words)
+        self._journal = min(self._journal, self._last("journal"))
+        self._inbound = min(self._inbound, self._last("inbound"))
+        before, self._last_text = self._last_text, self._last("outbox")
+        if self._last_text < before:
+            self._begun = {each for each in self._begun if each[0] <= self._last_text}
+            self._tries = {text: tries for text, tries in self._tries.items() if text <= self._last_text}
+            self._world.centre.forget_texts(self._last_text)
+
+    def _last(self, table: str) -> int:
+        return int(self._rows(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0])
 
     def _look_at_event(self, case: int, event_text: str, outcome: str, from_state: str) -> None:
         library = self._library
@@ -345,7 +369,8 @@ class Checks:
         error = line.pop("exc_info", None)
         words = " ".join(f"{name}={value}" for name, value in sorted(line.items()) if name != "revision")
         self._world.trace(f"log {level} {event} {words} {error!r}" if error else f"log {level} {event} {words}")
-        if event in _OUR_BUGS and not self._said:
+        is_our_bug = event in _OUR_BUGS or (event == "store.forgotten" and level == "error")
+        if is_our_bug and not self._said:
             self._said = f"alive: {event} {words} {error!r}"
         if level != "debug" and _PERSONAL.search(words) and not self._said:
             self._said = f"private: {event} {words}"
@@ -365,6 +390,14 @@ class Checks:
             self._overdue, self._overdue_at_s = due, self._world.now_s
         elif due is not None and self._world.now_s - self._overdue_at_s > _PATIENCE_S and not self._said:
             self._said = f"stranded: what was due at {due} does not happen"
+
+    def was_forgotten(self, birth_id: str) -> bool:
+        """Whether a birth was known, and its time is over."""
+        return self._forgotten is not None and birth_id in self._forgotten.births
+
+    def was_case_forgotten(self, case: int) -> bool:
+        """Whether a case was known, and its time is over."""
+        return self._forgotten is not None and case in self._forgotten.cases
 
     def on_birth(self, birth_id: str) -> None:
         """A birth is acknowledged."""
@@ -394,7 +427,14 @@ class Checks:
         self._check_texts()
         self._check_cases()
         for birth_id in self._world.births:
-            self.on_birth(birth_id)
+            if not self.was_forgotten(birth_id):
+                self.on_birth(birth_id)
+
+    def at_end_of_retention(self) -> None:
+        """Nothing has happened for days: all that is closed is forgotten."""
+        if self._forgotten is not None:
+            for words in self._forgotten.at_end(self._world.clock.now(), set(self._allowed)):
+                self.fail("kept", words)
 
     def _check_replies(self) -> None:
         for written in self._world.centre.written:
@@ -402,9 +442,10 @@ class Checks:
             whole = set(range(1, len(written.parts) + 1)) - written.lost
             if acked != whole:
                 self.fail("lost", f"{written.text!r} was never acknowledged, though there is a bind")
-            if not self._rows(
-                "SELECT 1 FROM inbound WHERE msisdn = ? AND raw = ?", written.phone, written.joined(whole)
-            ):
+            raw = written.joined(whole)
+            if self._forgotten is not None and (written.phone, raw) in self._kept:
+                continue
+            if not self._rows("SELECT 1 FROM inbound WHERE msisdn = ? AND raw = ?", written.phone, raw):
                 self.fail("lost", f"{written.text!r} was acknowledged, and is not in the store")
 
     def _check_texts(self) -> None:

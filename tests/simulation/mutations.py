@@ -15,9 +15,10 @@ from smsflow import gateways
 from smsflow.inbox import Inbox
 from smsflow.sender import Sender
 from smsflow.smpp.statuses import Status
-from smsflow.store import outbox
+from smsflow.store import outbox, retention
 from smsflow.store.arrivals import Arrivals, Part
 from smsflow.store.outbox import Outbox
+from smsflow.store.retention import Place, Retention
 from smsflow.store.rows import utc
 from smsflow.store.store import Store
 
@@ -156,6 +157,28 @@ def _take_event_twice() -> AbstractContextManager[Any]:
     return patch.object(Store, "find_body_event", lambda *_: None)
 
 
+def _forget_too_soon() -> AbstractContextManager[Any]:
+    real = Retention.forget_cases
+
+    def forget(self: Retention, place: Place, before: datetime, now: datetime, most: int) -> Any:
+        return real(self, place, before + timedelta(hours=1), now, most)
+
+    return patch.object(Retention, "forget_cases", forget)
+
+
+def _forget_half() -> AbstractContextManager[Any]:
+    fewer = tuple(each for each in retention._OF_CASE if "segment" not in each)
+    return patch.object(retention, "_OF_CASE", fewer)
+
+
+def _forget_who_stopped() -> AbstractContextManager[Any]:
+    return patch.object(retention, "_PHONE", retention._PHONE.replace("stopped_at IS NULL", "1"))
+
+
+def _remember_for_ever() -> AbstractContextManager[Any]:
+    return patch.object(retention, "_IS_NEEDED", "SELECT max(?1, ?2, ?3, ?4) IS NOT NULL")
+
+
 MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "respond before commit": _respond_before_commit,
     "step twice on redelivery": _step_twice,
@@ -173,6 +196,10 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "send all parts again": _send_all_parts_again,
     "free a phone before that is written": _free_too_soon,
     "take a body's event twice": _take_event_twice,
+    "forget a case too soon": _forget_too_soon,
+    "forget half of a case": _forget_half,
+    "forget who has said STOP": _forget_who_stopped,
+    "forget no case": _remember_for_ever,
 }
 """By what is broken."""
 

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from simulation.disk import Disk
 from simulation.run import run
 from smsflow.core.conversation import Status
 from smsflow.store.queries import PAGE_MAX, CaseFilter, count_store, open_queries
+from smsflow.store.retention import Place
 
 SEEDS = range(1, 10)  # one that ends with 0 begins with the migrations, which do read everything
 WAITING = "|".join((  # indexes of what waits: as long as the work that is left
@@ -104,6 +106,26 @@ def test_people_make_it_read_no_table_that_grows(world: World, tmp_path: Path) -
         world.store.pause_link("main", NOON)
         world.store.resume_link("main")
     world.reply("STOP", PHONE)
+
+    assert len(ASKED) > 20
+    assert far_looks(tmp_path / "store.db", ASKED) == {}
+
+
+def test_forgetting_reads_no_table_that_grows(world: World, tmp_path: Path) -> None:
+    """What is due is found by its age, and what hangs on it by its case."""
+    with world.store.transaction():
+        world.engine.operate(1, "end", NOON)
+        for text in world.store.outbox.claim("main", 10, NOON):
+            world.store.outbox.fail(text.id, "x", NOON)
+    world.reply("who is this?", "77010000009")
+    later, ended = NOON + timedelta(days=3), NOON + timedelta(days=1)
+    ASKED.clear()
+    with world.store.transaction():
+        world.store.retention.begin(ended)
+        world.store.outbox.claim("main", 10, NOON)
+        assert world.store.retention.forget_cases(Place(), ended, later, 10) == (None, 1)
+        assert world.store.retention.forget_texts(ended, later, 10)
+        assert world.store.retention.may_have_forgotten(NOON)
 
     assert len(ASKED) > 20
     assert far_looks(tmp_path / "store.db", ASKED) == {}

@@ -17,6 +17,7 @@ from smsflow.config import GatewayConfig, LinkConfig, Settings
 from smsflow.core.errors import StoreError
 from smsflow.core.hours import QuietHours
 from smsflow.daemon import Daemon
+from smsflow.engine import Refused
 from smsflow.store.people import Birth
 
 from . import dialogs
@@ -64,6 +65,8 @@ class World:
         self._history: deque[str] = deque(maxlen=_HISTORY)
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
+        # a day longer than a ward tells a birth again; the least that the configuration takes is a year
+        self.retention = Random(f"{seed}.retention").choice((None, None, timedelta(days=2)))
         self.clock = VirtualClock(_MONDAY + timedelta(days=random.randrange(7), hours=random.randrange(12)), ZONE)
         self.disk = Disk(self._stall)
         self.path = folder / "store.db"
@@ -140,7 +143,7 @@ class World:
         folder = dialogs.folder(self._edited)
         return Settings(
             file=Path("simulated"), store_path=self.path, dialogs=folder, number=NUMBER, zone=ZONE,
-            quiet=self._quiet, links=links, gateways=gateways,
+            quiet=self._quiet, links=links, gateways=gateways, retention=self.retention,
         )  # fmt: skip
 
     def _start(self) -> None:
@@ -255,6 +258,12 @@ class World:
                 self.trace(f"birth {birth.birth_id} is case {case}")
                 self.births.setdefault(birth.birth_id, birth)
                 self.checks.on_birth(birth.birth_id)
+            elif isinstance(error, Refused) and error.reason == "too_old" and self.retention is not None:
+                self.trace(f"birth {birth.birth_id} is too old")
+                if birth.birth_id not in self.births:
+                    self.planned -= 1  # the clock has stepped
+                elif not self.checks.was_forgotten(birth.birth_id):
+                    self.checks.on_refusal(error)
             else:
                 self.checks.on_refusal(error)
                 self.at(self.now_s + 20.0, lambda: self._tell_birth(birth))
@@ -265,7 +274,9 @@ class World:
         """A body says what became of an application."""
 
         def done(outcome: Any, error: Exception | None) -> None:
-            if error is not None:
+            if isinstance(error, Refused) and self.checks.was_case_forgotten(decision.case):
+                decision.taken = True
+            elif error is not None:
                 self.checks.on_refusal(error)
             else:
                 self.trace(f"body said {decision.id}: {outcome.value}")
@@ -367,7 +378,7 @@ class World:
             for child in range(random.choice((1, 1, 1, 2))):
                 birth = Birth(
                     birth_id=f"b-{resident.number}-{child}", mother_iin=resident.iin, msisdn=resident.phone,
-                    born_at="2026-11-15T08:00:00+05:00", sex="female", alive=random.random() > 0.06,
+                    born_at=self.clock.now().isoformat(), sex="female", alive=random.random() > 0.06,
                     birth_order=child + 1, account=random.choice(("", resident.account)),
                     address_kato=random.choice(("", "751110000", "751110000")),
                 )  # fmt: skip
@@ -391,6 +402,9 @@ class World:
             self._run_until(_END_S, self.checks.is_all_over)
             self._run_until(self.now_s + 2 * _HOUR_S, lambda: False)
             self.checks.at_end()
+            if self.retention is not None:
+                self._run_until(self.now_s + self.retention.total_seconds() + 2 * _DAY_S, lambda: False)
+                self.checks.at_end_of_retention()
         except Violation as violation:
             failure = str(violation)
             self.trace(f"VIOLATION {failure}")
