@@ -38,6 +38,13 @@ __all__ = ["bench"]
     help="The same load for a plain script, or for Kannel and a small HTTP application; more than once for both.",
 )
 @click.option(
+    "--at-least",
+    default=0.0,
+    metavar="RATIO",
+    type=click.FloatRange(0),
+    help="With --versus: fail when smsflow does not so many times the turns of each of them.",
+)
+@click.option(
     "--folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Where the stores are made for the time; the disk decides. The system's temporary folder by default.",
@@ -49,6 +56,7 @@ def bench(
     offered: float,
     cases: int,
     versus: tuple[str, ...],
+    at_least: float,
     folder: Path | None,
     as_json: bool,  # noqa: FBT001 - click gives flags by name
 ) -> None:
@@ -57,14 +65,16 @@ def bench(
     A turn: a reply comes over SMPP, is understood, moves its conversation and is committed to the disk; then it is
     acknowledged and the next question goes out. The daemon is `smsflow run` on a new store, the message centre a
     process of its own. Mothers of the shipped birth registration answer, in all its languages, every question but
-    the last. Exit code 1 when it did not run to its end.
+    the last. Exit code 1 when it did not run to its end, or with --at-least was too slow.
     """
     from smsflow.bench.players import BenchFailed
     from smsflow.bench.run import Options, run_bench
     from smsflow.core.errors import SmsflowError
     from smsflow.terminal import make_console
 
-    options = Options(mothers, window, offered, cases, tuple(dict.fromkeys(versus)), as_json, folder)
+    if at_least and not versus:
+        raise click.UsageError("--at-least compares with others: say --versus naive, or kannel")
+    options = Options(mothers, window, offered, cases, tuple(dict.fromkeys(versus)), as_json, folder, at_least)
     try:
         code = run_bench(make_console(), options)
     except (BenchFailed, SmsflowError, OSError) as error:

@@ -43,6 +43,7 @@ class Options:
     versus: tuple[str, ...]
     as_json: bool
     folder: Path | None = None
+    at_least: float = 0.0  # times the turns of each rival
 
 
 def run_bench(console: Console, options: Options) -> int:
@@ -73,7 +74,10 @@ def run_bench(console: Console, options: Options) -> int:
         click.echo(json.dumps(_as_json(options, machine, ours, rivals, missing)))
     else:
         _print(console, options, machine, ours, rivals, missing)
-    return 0
+    slow = [rival.player for rival in rivals if ours.turns_per_s < options.at_least * rival.turns_per_s]
+    for name in (*slow, *(missing if options.at_least else ())):
+        click.echo(f"It is not known to be {options.at_least:g} × as fast as {name}.", err=True)
+    return 1 if slow or (options.at_least and missing) else 0
 
 
 def _measure_rivals(

@@ -55,6 +55,25 @@ def test_figures_of_a_small_run_hold_together(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("ratio", "code"), [("0.01", 0), ("1000", 1)])
+def test_ratio_that_is_not_reached_is_a_failure(tmp_path: Path, ratio: str, code: int) -> None:
+    """What a gate asks: the figures are told all the same, and the exit code says whether they are enough."""
+    few = ("--mothers", 10, "--window", 5, "--folder", tmp_path)
+    ended = smsflow("bench", *few, "--versus", "naive", "--at-least", ratio, "--json")
+
+    assert ended.returncode == code, ended.stderr
+    assert json.loads(ended.stdout)["versus"]["naive"]["ratio"] > 0
+    assert ("naive" in ended.stderr) == (code == 1)
+
+
+def test_ratio_to_nobody_is_refused() -> None:
+    """A gate that compares with nothing would never fail."""
+    ended = smsflow("bench", "--at-least", "2")
+
+    assert ended.returncode == 2
+    assert "--versus" in ended.stderr
+
+
 def test_offered_load_keeps_its_rate(tmp_path: Path) -> None:
     """Replies go out at the rate that is asked for, and the figures come in words."""
     ended = smsflow("bench", "--mothers", MOTHERS, "--offered", 200, "--cases", 20, "--folder", tmp_path)
