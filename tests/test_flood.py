@@ -19,7 +19,7 @@ from process import Daemon, a_free_port, seams, write_config
 TIMEOUT_S = 30
 PHONES = 500
 MIB = 1024  # in KiB
-GROWTH_MIB = 20  # what is remembered on purpose fills up: 16 MB of SQLite, and the phones that wrote last
+GROWTH_MIB = 12  # of the daemon, whatever comes
 
 
 @dataclass
@@ -110,7 +110,7 @@ def check_kept(daemon: Daemon, flood: Flood) -> int:
 
 
 def test_memory_is_bounded_while_the_store_is_slow(tmp_path: Path, request) -> None:
-    """As much after a long flood as after its beginning; killed in its middle, what was acknowledged is kept."""
+    """As much after a long flood as after its first half; killed in its middle, what was acknowledged is kept."""
     flood_s = request.config.getoption("--flood")
     commit_s = 1.0 if flood_s >= 60 else 0.2
 
@@ -118,16 +118,16 @@ def test_memory_is_bounded_while_the_store_is_slow(tmp_path: Path, request) -> N
         async with a_flood(tmp_path, commit_s=commit_s) as (daemon, flood):
             idle = daemon.rss_kib()
             pouring = asyncio.create_task(flood.pour())
-            await asyncio.sleep(flood_s / 6)
+            await asyncio.sleep(flood_s / 2)  # until what is remembered on purpose has filled up
             early = daemon.rss_kib()
-            await asyncio.sleep(flood_s * 5 / 6)
+            await asyncio.sleep(flood_s / 2)
             late = daemon.rss_kib()
             answered = len(flood.statuses)
             await daemon.end()
             await pouring
             stored = check_kept(daemon, flood)
             print(
-                f"\n{flood_s} s, commits of {commit_s} s: {idle // MIB} MiB idle, {early // MIB} after a sixth,"
+                f"\n{flood_s} s, commits of {commit_s} s: {idle // MIB} MiB idle, {early // MIB} after a half,"
                 f" {late // MIB} at the end; {flood.sent} written, {answered} answered, {stored} stored"
             )
             assert late - early < GROWTH_MIB * MIB
