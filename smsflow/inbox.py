@@ -45,7 +45,8 @@ from smsflow.smpp.segments import Part as FoundPart
 from smsflow.smpp.segments import read_part, read_text
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import Status
-from smsflow.store.arrivals import Inbound, Part, PartKey
+from smsflow.store.arrivals import Part, PartKey
+from smsflow.store.inbound import Inbound
 from smsflow.store.receipts import Report
 from smsflow.store.store import Store
 from smsflow.writer import Writer

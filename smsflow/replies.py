@@ -17,7 +17,7 @@ from smsflow.core.questions import Found, Missed, find_answer, question_of
 from smsflow.core.render import find_text, render
 from smsflow.core.reply import Keyword, Reading, read
 from smsflow.engine import Engine
-from smsflow.store.arrivals import Inbound
+from smsflow.store.inbound import Inbound
 from smsflow.store.outbox import Sent
 from smsflow.store.store import Store
 
@@ -54,13 +54,13 @@ class Replies:
         """Take a text that came in: store it, find whose answer it is, move that conversation."""
         if inbound.msisdn:
             self._store.people.note_link(inbound.msisdn, inbound.link)
-        if self._store.arrivals.is_delivered_again(inbound, inbound.at - REDELIVERY):
+        if self._store.inbound.is_delivered_again(inbound, inbound.at - REDELIVERY):
             handled = self._handle_again(inbound)
         else:
             handled = self._handle(inbound)
             if inbound.parts_missing:
                 self._store.add_flag(handled.case, PARTS_MISSING, inbound.at)
-        self._store.arrivals.add_inbound(
+        self._store.inbound.add(
             inbound,
             case=handled.case,
             outcome=handled.outcome,
@@ -72,12 +72,12 @@ class Replies:
     def keep_repeated(self, inbound: Inbound) -> Handled:
         """A text was delivered again before its first delivery was answered: it is written down, no more."""
         handled = Handled(Outcome.REPEATED.value, "delivered_again")
-        self._store.arrivals.add_inbound(inbound, case=None, outcome=handled.outcome, reason=handled.reason)
+        self._store.inbound.add(inbound, case=None, outcome=handled.outcome, reason=handled.reason)
         return handled
 
     def keep_raw(self, inbound: Inbound) -> None:
         """A text cannot be handled, which is our bug: it is kept as it came, and a person looks."""
-        self._store.arrivals.add_inbound(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")
+        self._store.inbound.add(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")
         self._store.add_flag(None, "reply_failed", inbound.at)
 
     def _handle_again(self, inbound: Inbound) -> Handled:
@@ -93,7 +93,7 @@ class Replies:
             return Handled(Outcome.REPEATED.value, "delivered_again")
         conversation = held[found.index][1]
         is_bare = BARE in found.coercions
-        if not is_bare and self._store.arrivals.is_written_again(inbound, inbound.at - REDELIVERY):
+        if not is_bare and self._store.inbound.is_written_again(inbound, inbound.at - REDELIVERY):
             return self._handle(inbound)
         asked = question_of(*held[found.index])
         if asked is not None and (is_bare or found.state == conversation.state):

@@ -35,7 +35,7 @@ from smsflow.engine import Engine
 from smsflow.intake import EVENTS, Rejection, parse_event
 from smsflow.library import Library
 from smsflow.replies import Handled, Replies
-from smsflow.store.arrivals import Inbound
+from smsflow.store.inbound import Inbound
 from smsflow.store.outbox import Taken
 from smsflow.store.people import Birth
 from smsflow.store.store import Store, open_store

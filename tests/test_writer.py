@@ -290,7 +290,7 @@ def test_commit_itself_may_fail(tmp_path: Path) -> None:
 
 
 def an_inbound(world: World) -> Any:
-    from smsflow.store.arrivals import Inbound
+    from smsflow.store.inbound import Inbound
 
     return Inbound(world.now, "main", "one", 1, "77011234567", "1414", 0, b"hi", "hi")
 

@@ -15,7 +15,7 @@ from smsflow.core.replay import replay
 from smsflow.engine import Engine
 from smsflow.library import Library
 from smsflow.replies import Handled, Replies
-from smsflow.store.arrivals import Inbound
+from smsflow.store.inbound import Inbound
 from smsflow.store.outbox import DueText, Taken
 from smsflow.store.people import Birth
 from smsflow.store.rows import read_event, read_opening

@@ -18,7 +18,7 @@ from smsflow.core.render import example_of
 from smsflow.engine import Engine
 from smsflow.library import Library, shipped_dialogs
 from smsflow.replies import Replies
-from smsflow.store.arrivals import Inbound
+from smsflow.store.inbound import Inbound
 from smsflow.store.outbox import Taken
 from smsflow.store.people import Birth
 from smsflow.store.receipts import Report

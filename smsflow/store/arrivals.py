@@ -1,35 +1,18 @@
-"""What came in, raw: texts, parts of long texts, frames that could not be read. Inside the store's transactions."""
+"""What came in, raw, and is no text yet: parts of long texts, and frames that could not be read.
+
+Called inside the store's transactions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from smsflow.store.repeats import Repeats, Said
 from smsflow.store.rows import read_time, utc
 from smsflow.store.statements import Statements
 
-__all__ = ["Arrivals", "Inbound", "Part", "PartKey"]
-
-
-class Inbound(NamedTuple):
-    """One text as it came in. `session` tells one connection of `link` from the next.
-
-    `parts_missing`: a long text of which not all parts came in time.
-    """
-
-    at: datetime
-    link: str
-    session: str
-    sequence: int
-    msisdn: str
-    destination: str
-    data_coding: int
-    raw: bytes
-    text: str
-    parts_missing: bool = False
+__all__ = ["Arrivals", "Part", "PartKey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,55 +43,16 @@ class Part:
 PartKey: TypeAlias = tuple[str, str, str]
 _COLUMNS = "at, msisdn, destination, reference, number, total, data_coding, payload, link, session, sequence"
 _OF = "msisdn = ? AND destination = ? AND reference = ?"
-_ADD_INBOUND = (
-    "INSERT INTO inbound (at, link, session, sequence, msisdn, destination, data_coding, raw, text,"
-    " conversation, outcome, reason, coercions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 _ONCE_MORE = timedelta(minutes=10)  # within it, a part that comes again was delivered again
 _SAME_MOMENT = timedelta(minutes=1)  # the parts of one text come within it, as a rule
 
 
 class Arrivals:
-    """Everything that links have delivered."""
+    """Parts and frames."""
 
     def __init__(self, statements: Statements, zone: tzinfo) -> None:
         self._execute = statements.execute
-        self._put = statements.put
-        self._repeats = Repeats(statements)
         self._zone = zone
-
-    def add_inbound(
-        self,
-        inbound: Inbound,
-        *,
-        case: int | None,
-        outcome: str,
-        reason: str = "",
-        coercions: Sequence[str] = (),
-    ) -> None:
-        """Store a text as it came in, and what it turned out to be."""
-        said = _said(inbound)
-        self._put(
-            _ADD_INBOUND,
-            (
-                said.at, inbound.link, inbound.session, inbound.sequence, inbound.msisdn, inbound.destination,
-                inbound.data_coding, inbound.raw, inbound.text, case, outcome, reason, " ".join(coercions),
-            ),
-            inbound.msisdn,
-        )  # fmt: skip
-        self._repeats.note(inbound.msisdn, said)
-
-    def is_delivered_again(self, inbound: Inbound, since: datetime) -> bool:
-        """Whether a text has come since then, and a message centre delivers it again."""
-        return self._repeats.is_delivered_again(inbound.msisdn, _said(inbound), since)
-
-    def is_written_again(self, inbound: Inbound, since: datetime) -> bool:
-        """Whether a text has come since then, and its sender has written it once more."""
-        return self._repeats.is_written_again(inbound.msisdn, _said(inbound), since)
-
-    def forget(self) -> None:
-        """What was written did not stay."""
-        self._repeats.forget()
 
     def add_part(self, part: Part) -> tuple[Part, ...]:
         """Store a part of a long text; all of its parts in order when it completes the text, else none.
@@ -198,7 +142,3 @@ class Arrivals:
         self._execute(
             "INSERT INTO undecodable (at, link, raw, reason) VALUES (?, ?, ?, ?)", (utc(at), link, raw, reason)
         )
-
-
-def _said(inbound: Inbound) -> Said:
-    return Said(utc(inbound.at), inbound.raw, inbound.text, inbound.session, inbound.sequence)

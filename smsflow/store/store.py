@@ -22,6 +22,7 @@ from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Event
 from smsflow.store.arrivals import Arrivals
 from smsflow.store.files import explain, lock_store
+from smsflow.store.inbound import InboundTexts
 from smsflow.store.outbox import Outbox
 from smsflow.store.people import People
 from smsflow.store.recent import Recent
@@ -142,6 +143,7 @@ class Store:
         self.people = People(self._statements, zone)
         self.outbox = Outbox(self._statements, self.add_flag, self.people.find_link)
         self.arrivals = Arrivals(self._statements, zone)
+        self.inbound = InboundTexts(self._statements, zone)
         self.retention = Retention(self._statements, self._forget_phone, self.outbox.flush)
 
     def close(self) -> None:
@@ -215,7 +217,7 @@ class Store:
         self._recent.clear()
         self.outbox.forget()
         self.people.forget_all()
-        self.arrivals.forget()
+        self.inbound.forget()
 
     def _forget_phone(self, msisdn: str) -> None:
         """Some of what is known of a phone was deleted."""

@@ -17,6 +17,7 @@ from smsflow.sender import Sender
 from smsflow.smpp.statuses import Status
 from smsflow.store import outbox, retention
 from smsflow.store.arrivals import Arrivals, Part
+from smsflow.store.inbound import InboundTexts
 from smsflow.store.outbox import Outbox
 from smsflow.store.retention import Place, Retention
 from smsflow.store.rows import utc
@@ -34,7 +35,7 @@ def _respond_before_commit() -> AbstractContextManager[Any]:
 
 
 def _step_twice() -> AbstractContextManager[Any]:
-    return patch.object(Arrivals, "is_delivered_again", lambda *_: False)
+    return patch.object(InboundTexts, "is_delivered_again", lambda *_: False)
 
 
 def _forget_outbox() -> AbstractContextManager[Any]:

@@ -16,7 +16,7 @@ from world import DIALOGS, NOON, PHONE, ZONE, World, a_world
 from smsflow.core.effects import Send, Urgency
 from smsflow.engine import Refused
 from smsflow.store import retention
-from smsflow.store.arrivals import Inbound
+from smsflow.store.inbound import Inbound
 from smsflow.store.outbox import Taken
 from smsflow.store.people import Birth
 from smsflow.store.receipts import Report

@@ -11,7 +11,8 @@ from world import NOON, PHONE, ZONE, World, a_world
 from smsflow.core.effects import Outcome, Send, Step, Urgency
 from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Resumed
-from smsflow.store.arrivals import Inbound, Part
+from smsflow.store.arrivals import Part
+from smsflow.store.inbound import Inbound
 from smsflow.store.outbox import Taken
 from smsflow.store.receipts import Report
 from smsflow.store.schema import PERSONAL
@@ -169,13 +170,13 @@ def test_earlier_delivery_is_known_by_its_text_and_session(tmp_path: Path) -> No
     """Another text, another phone, the same session, or long ago: not the same delivery."""
     with a_world(tmp_path) as world, world.store.transaction():
         first = Inbound(NOON, "main", "one", 1, PHONE, "1414", 8, b"\0R", "R")
-        world.store.arrivals.add_inbound(first, case=None, outcome="not_understood")
+        world.store.inbound.add(first, case=None, outcome="not_understood")
 
         def is_known(
             session: str, raw: bytes = b"\0R", phone: str = PHONE, minutes: int = 10, sequence: int = 2
         ) -> bool:
             again = Inbound(NOON, "main", session, sequence, phone, "1414", 8, raw, raw.decode("utf-16-be"))
-            return world.store.arrivals.is_delivered_again(again, NOON + timedelta(minutes=1 - minutes))
+            return world.store.inbound.is_delivered_again(again, NOON + timedelta(minutes=1 - minutes))
 
         assert is_known("two")
         assert not is_known("one")

@@ -1,0 +1,145 @@
+"""Texts that came in, raw; and whether one has come before. Called inside the store's transactions.
+
+A mother answers question after question, and each time the table would be asked what she has sent in the last
+minutes. So what the phones that wrote last have sent is remembered.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import NamedTuple
+
+from smsflow.store.rows import read_time, utc
+from smsflow.store.statements import Statements
+
+__all__ = ["Inbound", "InboundTexts"]
+
+
+class Inbound(NamedTuple):
+    """One text as it came in. `session` tells one connection of `link` from the next.
+
+    `parts_missing`: a long text of which not all parts came in time.
+    """
+
+    at: datetime
+    link: str
+    session: str
+    sequence: int
+    msisdn: str
+    destination: str
+    data_coding: int
+    raw: bytes
+    text: str
+    parts_missing: bool = False
+
+
+_MOST_PHONES = 2048
+_MOST_TEXTS = 50  # of one phone; of one that writes more the table is asked
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_SAME = "msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
+_COLUMNS = "at, link, session, sequence, msisdn, destination, data_coding, raw, text"
+_ADD = (
+    f"INSERT INTO inbound ({_COLUMNS}, conversation, outcome, reason, coercions)"  # noqa: S608 - columns are ours
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CAME_SINCE = f"SELECT {_COLUMNS} FROM inbound WHERE msisdn = ? AND at >= ? LIMIT ?"  # noqa: S608 - as above
+_IS_DELIVERED_AGAIN = f"SELECT 1 FROM inbound WHERE {_SAME} AND (session <> ? OR sequence = ?) LIMIT 1"  # noqa: S608 - _SAME is ours
+_DELIVERIES = f"SELECT session, sequence FROM inbound WHERE {_SAME} ORDER BY id"  # noqa: S608 - as above
+
+
+@dataclass(slots=True)
+class _Phone:
+    """All texts of a phone since then."""
+
+    since: datetime
+    texts: list[Inbound]
+
+
+class InboundTexts:
+    """The texts."""
+
+    def __init__(self, statements: Statements, zone: tzinfo) -> None:
+        self._statements = statements
+        self._zone = zone
+        self._phones: OrderedDict[str, _Phone] = OrderedDict()  # those that wrote last
+
+    def add(
+        self,
+        inbound: Inbound,
+        *,
+        case: int | None,
+        outcome: str,
+        reason: str = "",
+        coercions: Sequence[str] = (),
+    ) -> None:
+        """Store a text as it came in, and what it turned out to be."""
+        at, link, session, sequence, msisdn, destination, data_coding, raw, text, _ = inbound
+        self._statements.put(
+            _ADD,
+            (
+                utc(at), link, session, sequence, msisdn, destination, data_coding, raw, text,
+                case, outcome, reason, " ".join(coercions),
+            ),
+            msisdn,
+        )  # fmt: skip
+        phone = self._phones.get(msisdn)
+        if phone is not None and phone.since is not _NEVER:
+            phone.texts.append(inbound)
+
+    def is_delivered_again(self, inbound: Inbound, since: datetime) -> bool:
+        """Whether the same text from the same phone has come since then, and a message centre delivers it again.
+
+        A centre that saw no response does so with the same sequence number, on a new connection, or on
+        another link, which may pad it or code it otherwise. A mother who writes the same again comes in the same
+        session with a number of its own.
+        """
+        _, _, session, sequence, msisdn, _, _, raw, text, _ = inbound
+        phone = self._find(msisdn, since)
+        if since < phone.since:
+            found = self._statements.execute(
+                _IS_DELIVERED_AGAIN, (msisdn, utc(since), raw, text, session, sequence)
+            )
+            return found.fetchone() is not None
+        for other in phone.texts:
+            is_same = other.raw == raw or other.text == text
+            if is_same and other.at >= since and (other.session != session or other.sequence == sequence):
+                return True
+        return False
+
+    def is_written_again(self, inbound: Inbound, since: datetime) -> bool:
+        """Whether the same text came in this very session when it last came, with a number of its own.
+
+        Then she has written it again, though it may have been delivered again in between.
+        """
+        values = (inbound.msisdn, utc(since), inbound.raw, inbound.text)
+        came = self._statements.execute(_DELIVERIES, values).fetchall()
+        delivery = inbound.session, inbound.sequence
+        return bool(came) and came[-1][0] == inbound.session and delivery not in came
+
+    def forget(self) -> None:
+        """What was written did not stay: read all anew."""
+        self._phones.clear()
+
+    def _find(self, msisdn: str, since: datetime) -> _Phone:
+        phone = self._phones.get(msisdn)
+        if phone is None:
+            rows = self._statements.look(_CAME_SINCE, (msisdn, utc(since), _MOST_TEXTS), msisdn).fetchall()
+            texts = [Inbound(read_time(at, self._zone), *rest) for at, *rest in rows]
+            phone = self._phones[msisdn] = _Phone(since, texts)
+            if len(self._phones) > _MOST_PHONES:
+                self._phones.popitem(last=False)
+        if len(phone.texts) >= _MOST_TEXTS:
+            _prune(phone, since)
+        self._phones.move_to_end(msisdn)
+        return phone
+
+
+def _prune(phone: _Phone, since: datetime) -> None:
+    """Let go of what came before then; of all, when it is still too much."""
+    phone.since = max(phone.since, since)
+    phone.texts = [each for each in phone.texts if each.at >= since]
+    if len(phone.texts) >= _MOST_TEXTS:
+        phone.since, phone.texts = _NEVER, []
