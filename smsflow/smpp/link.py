@@ -40,6 +40,7 @@ from smsflow.smpp.codec import (
     DataSm,
     DataSmResp,
     DeliverSm,
+    DeliverSmResp,
     EnquireLink,
     EnquireLinkResp,
     Framer,
@@ -395,10 +396,10 @@ class Link:
                     break
                 self._heard_at = now
                 self._enquired = False
-                pdu = hot.decode(frame)
-                if type(pdu) is SubmitSmResp:  # these two first: they are what comes a thousand times a second
-                    self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
-                elif type(pdu) is DeliverSm:
+                answer = hot.read_answer(frame)  # these two first: they are what comes a thousand times a second
+                if answer is not None:
+                    self._answer_submit(*answer, now)
+                elif type(pdu := hot.decode(frame)) is DeliverSm:
                     self._deliver(pdu)
                 else:
                     self._handle(pdu, now)
@@ -415,8 +416,10 @@ class Link:
             case DataSm():
                 self._data_sms.add(pdu.sequence)
                 self._deliver(pdu)
-            case SubmitSmResp():  # deliver_sm_resp and data_sm_resp, which are such too; we never ask for those
+            case DataSmResp() | DeliverSmResp():  # which are SubmitSmResp too; we never ask for those
                 self._doubt(pdu.sequence)
+            case SubmitSmResp():
+                self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
             case GenericNack():
                 self._handle_nack(pdu, now)
             case Undecodable():
@@ -522,11 +525,13 @@ class Link:
             return
         token, sent_at = submitted
         rule = submit_rule(status, self.settings.rules)
-        if rule.then is Verdict.PAUSE:
+        if rule.then is Verdict.SENT:
+            if sent_at > self._paused_at:
+                self._pause_s = 0.0
+                if self._allowed < self.settings.window:
+                    self._allowed += 1
+        elif rule.then is Verdict.PAUSE:
             self._throttle(status, rule.pause_s or _FIRST_PAUSE_S, sent_at, now)
-        elif rule.then is Verdict.SENT and sent_at > self._paused_at:
-            self._pause_s = 0.0
-            self._allowed = min(self.settings.window, self._allowed + 1)
         elif rule.then is Verdict.REBIND:
             self._leave_forgotten(status, now)
         self._events.append(SubmitAnswered(token, status, message_id))
