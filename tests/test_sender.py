@@ -83,7 +83,7 @@ class Desk:
         """The centre answers what the line was given as number `index`."""
         line.free += 1
         line.answered += 1
-        self.sender.answered(line, line.taken[index][0], status, message_id or f"m{index}")
+        self.sender.answered(line, [SubmitAnswered(line.taken[index][0], status, message_id or f"m{index}")])
         self.writer.commit()
 
     def doubt(self, line: Line, *indexes: int) -> None:
@@ -206,7 +206,7 @@ def test_text_whose_refusal_could_not_be_written_is_not_overtaken(
     disk = FailingDisk(desk, monkeypatch)
 
     line.free += 1
-    desk.sender.answered(line, line.taken[0][0], Status.RTHROTTLED, "")
+    desk.sender.answered(line, [SubmitAnswered(line.taken[0][0], Status.RTHROTTLED, "")])
     disk.refuse()
     desk.writer.commit()  # the disk takes things again
     assert line.texts() == [(ANNA, "a1")]
@@ -305,7 +305,7 @@ def test_a_centre_that_throttles_every_other_part_takes_each_once(desk: Make) ->
         desk.answer(line, index, Status.ROK if index % 2 else Status.RTHROTTLED)
     assert desk.statuses() == ["accepted"]
     assert len(line.taken) == 8
-    assert sorted(token.part for token, _ in line.taken[1::2]) == [0, 1, 2, 3]
+    assert sorted(part for (_, part), _ in line.taken[1::2]) == [0, 1, 2, 3]
 
 
 def test_answers_that_come_together_are_as_if_one_by_one(desk: Make) -> None:
@@ -320,7 +320,7 @@ def test_answers_that_come_together_are_as_if_one_by_one(desk: Make) -> None:
         for index, (status, (token, _)) in enumerate(zip(statuses, line.taken, strict=True))
     ]
     line.free, line.answered = -99, 5
-    desk.sender.answered_all(line, answers)
+    desk.sender.answered(line, answers)
     desk.writer.commit()
     assert desk.statuses() == ["accepted", "queued", "failed", "accepted"]
     ids = desk.world.store._connection.execute("SELECT outbox, part, message_id FROM segment ORDER BY 1, 2")

@@ -18,9 +18,10 @@ import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
+from itertools import groupby
 from typing import Final, Protocol, TypeAlias, cast
 
 from smsflow.core.errors import LocalViolation
@@ -49,6 +50,7 @@ __all__ = ["Address", "Listener", "Session", "SessionState", "Tap"]
 Address: TypeAlias = tuple[str, int]
 """Host and port."""
 
+_Rare: TypeAlias = Bound | Closed | InDoubt | Refused | Room | Throttled | Undecoded
 _OF_USE_S: Final = 5.0
 """A session that was bound so long, or carried anything, makes the next pause short again."""
 _LINGER_S: Final = 1.0
@@ -87,8 +89,8 @@ class Listener(Protocol):
     def flush(self, session: Session, /) -> None:
         """Everything that came together has been `delivered` and `answered`: the time to commit."""
 
-    def answered(self, session: Session, token: Hashable, status: int, message_id: str, /) -> None:
-        """The submit_sm of `token` was answered."""
+    def answered(self, session: Session, answers: Sequence[SubmitAnswered], /) -> None:
+        """These submit_sm were answered, one after the other, with nothing else in between."""
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...], /) -> None:
         """The submit_sm of `tokens` were sent, and will not be answered."""
@@ -334,23 +336,25 @@ class Session:
     def _tell(self, events: tuple[Event, ...]) -> None:
         """Tell the listener `events`, in order, then that they are all; keep `state` true."""
         listener, epoch, of_use = self._listener, self.epoch, False
-        for event in events:
-            if isinstance(event, Delivered):
-                of_use = True
-                listener.delivered(self, event.pdu, epoch)
-            elif isinstance(event, SubmitAnswered):
-                token, status, message_id = event
+        for kind, run in groupby(events, type):
+            if kind is SubmitAnswered:
+                answers = cast("list[SubmitAnswered]", list(run))
                 # or a link that binds again and again would do so every second
-                of_use = of_use or status != Status.RINVBNDSTS
-                listener.answered(self, token, status, message_id)
+                of_use = of_use or any(answer.status != Status.RINVBNDSTS for answer in answers)
+                listener.answered(self, answers)
+            elif kind is Delivered:
+                of_use = True
+                for delivered in cast("Iterator[Delivered]", run):
+                    listener.delivered(self, delivered.pdu, epoch)
             else:
-                self._tell_rare(event)
+                for event in cast("Iterator[_Rare]", run):
+                    self._tell_rare(event)
         if of_use:
             self._backoff.reset()
         if events:
             listener.flush(self)
 
-    def _tell_rare(self, event: Bound | Closed | InDoubt | Refused | Room | Throttled | Undecoded) -> None:
+    def _tell_rare(self, event: _Rare) -> None:
         listener = self._listener
         match event:
             case Room():
