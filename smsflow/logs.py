@@ -175,20 +175,23 @@ def info_each(event: str, lines: Iterable[dict[str, Any]]) -> None:
     if _least > logging.INFO:
         return
     config = structlog.get_config()
-    processors, logger = config["processors"], config["logger_factory"]()
-    moment: dict[str, Any] = {}
+    *markers, render = config["processors"]
+    logger = config["logger_factory"]()
+    marks: dict[str, Any] | None = None  # moment, level and context, which all lines share
     words: list[str] = []
     for line in lines:
         line["event"] = event
-        line.update(moment)
-        shown: Any = line
         try:
-            for process in processors:
-                shown = process(logger, "info", shown)
+            if marks is None:
+                facts = frozenset(line)
+                shown: Any = line
+                for marker in markers:
+                    shown = marker(logger, "info", shown)
+                marks = {name: value for name, value in shown.items() if name not in facts}
+            line.update(marks)
+            words.append(render(logger, "info", line))
         except structlog.DropEvent:
             continue
-        words.append(shown)
-        moment = moment or {name: line[name] for name in ("level", "timestamp") if name in line}
     if words:
         logger.info("\n".join(words))
 
