@@ -30,17 +30,15 @@ from smsflow.smpp.codec import (
     write_tlvs,
 )
 
-__all__ = ["decode", "encode", "encode_deliver_sm_resp", "quick", "read_answer"]
+__all__ = ["decode", "decode_cut", "encode", "encode_deliver_sm_resp", "quick", "read_message_id"]
 
 _HEADER: Final = struct.Struct(">LLLL")
-_unpack_header: Final = _HEADER.unpack_from
 _EMPTY_RESP: Final = struct.Struct(">LLLLx")
 # From esm_class to sm_length (§4.4.1, §4.6.1), where schedule_delivery_time and validity_period are empty, each
 # the octet of its NUL.
 _MIDDLE: Final = struct.Struct("10B")
 # From service_type to sm_length, likewise, then the text.
 _SM_BODY: Final = b"%b\0%c%c%b\0%c%c%b\0%c%c%c\0\0%c%c%c%c%c%b"
-_SUBMIT_SM_RESP: Final = b"\x80\0\0\4"
 _PAYLOAD: Final = int(Tag.MESSAGE_PAYLOAD)
 # The three strings of an ordinary submit_sm or deliver_sm end before this place of the frame.
 _STRINGS_END: Final = 128
@@ -53,10 +51,26 @@ _Writer: TypeAlias = Callable[[Any, int], bytes | None]
 
 def decode(frame: bytes) -> Pdu:
     """Return the PDU in `frame`, as `codec.decode` does."""
-    _, command_id, status, sequence = _unpack_header(frame)
+    _, command_id, status, sequence = _HEADER.unpack_from(frame)
+    return decode_cut(command_id, status, sequence, frame)
+
+
+def decode_cut(command_id: int, status: int, sequence: int, frame: bytes) -> Pdu:
+    """Return the PDU in `frame`, as `decode` does, from what `Framer.cut` yields."""
     reader = _READERS.get(command_id)
     pdu = reader(frame, sequence, status) if reader is not None else None
     return codec.decode(frame) if pdu is None else pdu
+
+
+def read_message_id(frame: bytes) -> str | None:
+    """Return the message_id of an answer whose body it is, and which need not be made for that; may be empty.
+
+    None when it is not so simple, and `decode` must say.
+    """
+    last = len(frame) - 1
+    if last > _STRINGS_END or (last > 15 and frame.find(0, 16) != last):
+        return None
+    return frame[16:last].decode("latin-1")
 
 
 def encode(pdu: Pdu, sequence: int | None = None) -> bytes:
@@ -74,20 +88,6 @@ def encode(pdu: Pdu, sequence: int | None = None) -> bytes:
         if octets is not None:
             return octets
     return codec.encode(pdu, sequence)
-
-
-def read_answer(frame: bytes) -> tuple[int, int, str] | None:
-    """Return the sequence, status and message_id of a submit_sm_resp, which need not be made for that.
-
-    None when `decode` must say what the frame is.
-    """
-    if not frame.startswith(_SUBMIT_SM_RESP, 4):
-        return None
-    message_id = _read_last_string(frame)
-    if message_id is None:
-        return None
-    _, _, status, sequence = _unpack_header(frame)
-    return sequence, status, message_id
 
 
 def encode_deliver_sm_resp(sequence: int, status: int) -> bytes:
@@ -172,7 +172,7 @@ def _make_resp_reader(kind: type[SubmitSmResp]) -> _Reader:
     draft, new = _make_draft(kind), object.__new__
 
     def read_resp(frame: bytes, sequence: int, status: int) -> Pdu | None:
-        message_id = _read_last_string(frame)
+        message_id = read_message_id(frame)
         if message_id is None:
             return None
         pdu: Any = new(draft)
@@ -184,14 +184,6 @@ def _make_resp_reader(kind: type[SubmitSmResp]) -> _Reader:
         return pdu  # type: ignore[no-any-return]  # it is a `kind` now
 
     return read_resp
-
-
-def _read_last_string(frame: bytes) -> str | None:
-    """Return the string that is all of the body, empty where there is none; None when it is not so simple."""
-    last = len(frame) - 1
-    if last > _STRINGS_END or (last > 15 and frame.find(0, 16) != last):
-        return None
-    return frame[16:last].decode("latin-1")
 
 
 def _make_sm_writer(command_id: int) -> _Writer:

@@ -391,15 +391,15 @@ class Link:
     def receive(self, octets: bytes, now: float) -> tuple[Event, ...]:
         """Return what `octets` from the message centre mean; they may end anywhere."""
         try:
-            for frame in self._framer.receive(octets):
+            for command_id, status, sequence, frame in self._framer.cut(octets):
                 if self.state is LinkState.CLOSED:
                     break
                 self._heard_at = now
                 self._enquired = False
-                answer = hot.read_answer(frame)  # these two first: they are what comes a thousand times a second
-                if answer is not None:
-                    self._answer_submit(*answer, now)
-                elif type(pdu := hot.decode(frame)) is DeliverSm:
+                # These two first: they are what comes a thousand times a second.
+                if command_id == _SUBMIT_SM_RESP and (message_id := hot.read_message_id(frame)) is not None:
+                    self._answer_submit(sequence, status, message_id, now)
+                elif type(pdu := hot.decode_cut(command_id, status, sequence, frame)) is DeliverSm:
                     self._deliver(pdu)
                 else:
                     self._handle(pdu, now)

@@ -43,10 +43,8 @@ def assert_read_alike(frame: bytes) -> Pdu:
     pdu, expected = hot.decode(frame), codec.decode(frame)
     assert pdu == expected
     assert look(pdu) == look(expected), frame.hex()
-    answer = hot.read_answer(frame)
-    if answer is not None:
-        assert type(expected) is SubmitSmResp, frame.hex()
-        assert answer == (expected.sequence, expected.status, expected.message_id)
+    if isinstance(expected, SubmitSmResp):
+        assert hot.read_message_id(frame) in (None, expected.message_id)
     return pdu
 
 
@@ -138,11 +136,9 @@ def test_an_answer_is_written_alike_without_a_pdu(sequence, status):
 
 @pytest.mark.parametrize("message_id", ["", "0A1", "x" * 64])
 def test_an_ordinary_answer_is_read_without_a_pdu(message_id):
-    """With an id and without, and without its NUL too; any other PDU is left to `decode`."""
+    """With an id and without."""
     frame = codec.encode(SubmitSmResp(sequence=7, message_id=message_id))
-    assert hot.read_answer(frame) == (7, 0, message_id)
-    assert hot.read_answer(bytes.fromhex("0000001080000004000000580000002a")) == (42, 0x58, "")
-    assert hot.read_answer(codec.encode(DeliverSmResp(sequence=7))) is None
+    assert hot.read_message_id(frame) == message_id
 
 
 @pytest.mark.parametrize("pdu", samples(), ids=lambda pdu: type(pdu).__name__)
