@@ -21,7 +21,8 @@ try:
 except ImportError:  # not CPython: json writes the same, and takes ten times as long
     orjson = None  # type: ignore[assignment]
 
-__all__ = ["EVENTS", "configure", "info_each", "short_revision"]  # and the constants below, one for each event
+# And the constants below, one for each event.
+__all__ = ["EVENTS", "configure", "info_each", "short_revision", "tells_debug"]
 
 EVENTS = {
     "daemon.started": ("info", "everything is up"),
@@ -164,6 +165,11 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # its own handlers would write beside ours
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+
+
+def tells_debug() -> bool:
+    """Whether what is DEBUG is shown; to be asked where its facts would be gathered thousands of times a second."""
+    return _least <= logging.DEBUG
 
 
 def info_each(event: str, lines: Iterable[dict[str, Any]]) -> None:

@@ -39,7 +39,7 @@ import structlog
 
 from smsflow.core.encoding import Alphabet
 from smsflow.core.errors import LocalViolation, StoreError
-from smsflow.logs import TEXT_FAILED, TEXT_IN_DOUBT, TEXT_QUEUED_AGAIN, TEXT_SENT
+from smsflow.logs import TEXT_FAILED, TEXT_IN_DOUBT, TEXT_QUEUED_AGAIN, TEXT_SENT, tells_debug
 from smsflow.smpp.link import SubmitAnswered
 from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import LongTexts, SubmitWriter
@@ -171,7 +171,11 @@ class Sender:
     def _begin(self, lane: _Lane, text: DueText) -> None:
         self._busy.add(text.msisdn)
         try:
-            parts = self._write_parts(lane, text)
+            parts = lane.writer.write(text.text, destination_addr=text.msisdn, reference=text.reference)
+            if text.may_replace and len(parts) == 1 and self._policy(lane.session).replace:
+                parts = lane.writer.write(
+                    text.text, destination_addr=text.msisdn, reference=text.reference, replaces=True
+                )
         except (ValueError, LocalViolation) as error:  # it will never fit into a PDU: one text, not the link, fails
             self._fail(lane.session, _Flight(text, 0, 0, 0), str(error))
             return
@@ -182,14 +186,6 @@ class Sender:
         if text.doubts >= SUSPECT:
             lane.alone = flight
         lane.waiting.extend([((flight, part), octets) for part, octets in enumerate(parts) if part not in taken])
-
-    def _write_parts(self, lane: _Lane, text: DueText) -> tuple[bytes, ...]:
-        parts = lane.writer.write(text.text, destination_addr=text.msisdn, reference=text.reference)
-        if text.may_replace and len(parts) == 1 and self._policy(lane.session).replace:
-            return lane.writer.write(
-                text.text, destination_addr=text.msisdn, reference=text.reference, replaces=True
-            )
-        return parts
 
     def room(self, session: Session) -> None:
         """The session has room: first for what was claimed already, then for more."""
@@ -287,7 +283,8 @@ class Sender:
             now = self._now()
             self._end(flight, partial(self._store.outbox.retry, flight.text.id, "", now, now))
         else:
-            _log.debug(TEXT_SENT, text_id=flight.text.id, segments=flight.total, link=session.settings.name)
+            if tells_debug():
+                _log.debug(TEXT_SENT, text_id=flight.text.id, segments=flight.total, link=session.settings.name)
             self._take_whole(flight)
 
     def _doubt(self, session: Session, flight: _Flight) -> None:

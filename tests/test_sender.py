@@ -327,6 +327,21 @@ def test_answers_that_come_together_are_as_if_one_by_one(desk: Make) -> None:
     assert ids.fetchall() == [(1, 0, "m0"), (1, 1, "m1"), (4, 0, "m4")]
 
 
+@pytest.mark.parametrize(("shown", "lines"), [(True, [(1, 2), (2, 1)]), (False, [])])
+def test_what_was_sent_is_told_where_debug_is_shown(desk: Make, monkeypatch, shown: bool, lines: list) -> None:
+    """Once for each text, when all of its parts are taken."""
+    told: list[tuple[int, int]] = []
+    log = SimpleNamespace(debug=lambda _, text_id, segments, link: told.append((text_id, segments)))
+    monkeypatch.setattr("smsflow.sender._log", log)
+    monkeypatch.setattr("smsflow.sender.tells_debug", lambda: shown)
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a" * 300), (BELA, "b1"))
+    for index in range(3):
+        desk.answer(line, index)
+    assert told == lines
+
+
 def test_a_text_that_goes_on_by_another_link_goes_whole(desk: Make) -> None:
     """Its parts may be cut otherwise there; and what is told of them would be told by two centres."""
     north, south = Line("north", prefixes=("7701",)), Line("south")
