@@ -59,7 +59,7 @@ _MOST_OWED = 10_000  # receipts that the store did not take, and that were answe
 _AT_ONCE = 500
 _SLOW_S = 0.5  # an answer that took so long may have crossed a second delivery
 _LINGER_S = 5.0
-_KEPT = 512  # texts that are known as they were read: thousands write the same few digits
+_KEPT = 512  # texts that a link knows as they were read: thousands write the same few digits
 _Fingerprint: TypeAlias = tuple[str, str, str, int, bytes]
 
 _log = structlog.get_logger()
@@ -88,6 +88,8 @@ class _Door:
     alphabet: Alphabet
     guess_header: bool
     ids: Ids
+    read: Callable[[int, bytes], str]
+    """The text of a whole one, by its data_coding and octets."""
     epoch: int = -1
     session: str = ""
     """The name of the connection that `epoch` counts."""
@@ -127,9 +129,9 @@ class Inbox:
     def add(self, session: Session) -> None:
         """Read what comes by a session as the settings of its link say."""
         link = session.settings
-        self._doors[link.name] = _Door(
-            link.name, Alphabet(link.alphabet), link.udh == "guess", Ids(link.message_ids)
-        )
+        alphabet = Alphabet(link.alphabet)
+        read = lru_cache(_KEPT)(partial(_read_whole, alphabet=alphabet))
+        self._doors[link.name] = _Door(link.name, alphabet, link.udh == "guess", Ids(link.message_ids), read)
 
     @property
     def oldest_unanswered_s(self) -> float:
@@ -158,7 +160,7 @@ class Inbox:
             pdu.destination_addr,
             pdu.data_coding,
             pdu.short_message,
-            _read_whole(pdu.data_coding, octets, door.alphabet) if part is None else "",
+            door.read(pdu.data_coding, octets) if part is None else "",
         )
         if part is None:
             self._take_text(arrival, inbound, pdu.source_addr)
@@ -361,7 +363,6 @@ def _join(parts: Sequence[Part], last: Part, alphabet: Alphabet) -> Inbound:
     )
 
 
-@lru_cache(maxsize=_KEPT)
 def _read_whole(data_coding: int, octets: bytes, alphabet: Alphabet) -> str:
     """The text of `octets` without the NULs that some message centres end it with."""
     return decode_received(data_coding, _without_padding(data_coding, octets), alphabet).rstrip("\0")

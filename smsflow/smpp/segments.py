@@ -237,10 +237,9 @@ class SubmitWriter:
             pdus = self._submits(text, destination_addr=destination_addr, reference=reference, replaces=replaces)
             return tuple(encode(pdu) for pdu in pdus)
         phone, number = destination_addr.encode(), (reference & 0xFFFF).to_bytes(2, "big")
-        octets = [
-            b"".join((to_phone, phone, to_reference, number[skips:], rest))
-            for to_phone, to_reference, rest, skips in self._drafts(text, len(phone))
-        ]
+        octets = []
+        for to_phone, to_reference, rest, skips in self._drafts(text, len(phone)):
+            octets.append(b"".join((to_phone, phone, to_reference, number[skips:], rest)))
         return tuple(octets)
 
     def _make_drafts(self, text: str, digits: int) -> tuple[_Draft, ...]:
@@ -300,6 +299,8 @@ def read_part(
     What is no sound part (part 3 of 2, part 0, a total of 1) is taken as a whole text.
     """
     payload, end = pdu.short_message, 0
+    if not (pdu.esm_class & UDHI or pdu.tlvs or guess_header or alphabet is Alphabet.GSM_PACKED):
+        return None, payload  # as nearly all are
     if pdu.esm_class & UDHI and payload and payload[0] < len(payload):
         # "The UDHI flag set": trust the flag (3GPP TS 23.040 §9.2.3.24), if the header's length can be true.
         end = payload[0] + 1
