@@ -364,7 +364,7 @@ class Link:
     def respond(self, sequence: int, status: int) -> None:
         """Answer the delivered PDU with `sequence`; 0 says that it is kept for good."""
         self._unanswered -= 1
-        if sequence in self._data_sms:
+        if self._data_sms and sequence in self._data_sms:
             self._data_sms.discard(sequence)
             self._send(DataSmResp(sequence=sequence, status=status))
         else:

@@ -238,13 +238,17 @@ class Session:
 
     def respond(self, sequence: int, status: int, *, epoch: int) -> None:
         """Answer a delivered PDU; does nothing if its connection is gone: it will be delivered again."""
-        if self._connection is not None and epoch == self.epoch:
-            self._connection.respond(sequence, status)
+        connection = self._connection
+        if connection is not None and epoch == self.epoch:
+            connection.link.respond(sequence, status)
+            connection.schedule()
 
     def refuse(self, pdu: Undecodable, status: int, *, epoch: int) -> None:
         """Answer a frame that could not be read, as `respond` does."""
-        if self._connection is not None and epoch == self.epoch:
-            self._connection.refuse(pdu, status)
+        connection = self._connection
+        if connection is not None and epoch == self.epoch:
+            connection.link.refuse(pdu, status)
+            connection.schedule()
 
     # ------------------------------------------------------------------------------------------ inside
 
@@ -430,18 +434,13 @@ class _Connection(asyncio.Protocol):
     def submit_all(self, submits: Sequence[tuple[Hashable, bytes]]) -> None:
         """Send these at the end of this turn of the event loop."""
         self.link.submit_all(submits, self._clock())
-        self._schedule()
-
-    def respond(self, sequence: int, status: int) -> None:
-        """Answer a delivered PDU at the end of this turn of the event loop."""
-        self.link.respond(sequence, status)
-        self._schedule()
+        self.schedule()
 
     def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
         """Give no room while `held`."""
         self._tell(self.link.hold(held, self._clock()))
         if self._transport is not None:
-            self._schedule()
+            self.schedule()
 
     def introduce(self, tap: Tap) -> None:
         """Tell `tap` between whom the octets go, and what has come of a PDU that is not whole yet."""
@@ -452,15 +451,16 @@ class _Connection(asyncio.Protocol):
         if self.link.begun:
             tap.received(self, self.link.begun)
 
-    def refuse(self, pdu: Undecodable, status: int) -> None:
-        """Answer a frame that could not be read at the end of this turn of the event loop."""
-        self.link.refuse(pdu, status)
-        self._schedule()
+    def schedule(self) -> None:
+        """Send what `link` has for the message centre at the end of this turn of the event loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end_turn)
 
     def unbind(self, grace_s: float) -> None:
         """Leave in peace, within `grace_s`."""
         self._tell(self.link.unbind(self._clock(), grace_s))
-        self._schedule()
+        self.schedule()
 
     def abort(self) -> None:
         """Leave at once."""
@@ -521,11 +521,6 @@ class _Connection(asyncio.Protocol):
         self._tell(self.link.lost(reason))
         if self._transport is not None:
             self._transport.abort()
-
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         """Write what has gathered, and arm the timer or close."""
