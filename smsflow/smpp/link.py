@@ -396,19 +396,10 @@ class Link:
 
     def receive(self, octets: bytes, now: float) -> tuple[Event, ...]:
         """Return what `octets` from the message centre mean; they may end anywhere."""
+        if self.state is LinkState.CLOSED:
+            return ()
         try:
-            for command_id, status, sequence, frame in self._framer.cut(octets):
-                if self.state is LinkState.CLOSED:
-                    break
-                self._heard_at = now
-                self._enquired = False
-                # These two first: they are what comes a thousand times a second.
-                if command_id == _SUBMIT_SM_RESP and (message_id := hot.read_message_id(frame)) is not None:
-                    self._answer_submit(sequence, status, message_id, now)
-                elif type(pdu := hot.decode_cut(command_id, status, sequence, frame)) is DeliverSm:
-                    self._deliver(pdu)
-                else:
-                    self._handle(pdu, now)
+            self._read(octets, now)
         except RemoteViolation as violation:
             self._send(GenericNack(status=Status.RINVCMDLEN))
             self._close(violation.reason)
@@ -416,6 +407,21 @@ class Link:
         self._offer(now)
         self._settle(now)
         return self._take_events()
+
+    def _read(self, octets: bytes, now: float) -> None:
+        """Act on each PDU that is whole, until one ends the session."""
+        for command_id, status, sequence, frame in self._framer.cut(octets):
+            self._heard_at = now
+            self._enquired = False
+            # These two first: they are what comes a thousand times a second, and they never end the session.
+            if command_id == _SUBMIT_SM_RESP and (message_id := hot.read_message_id(frame)) is not None:
+                self._answer_submit(sequence, status, message_id, now)
+            elif type(pdu := hot.decode_cut(command_id, status, sequence, frame)) is DeliverSm:
+                self._deliver(pdu)
+            else:
+                self._handle(pdu, now)
+                if self.state is LinkState.CLOSED:
+                    return
 
     def _handle(self, pdu: Pdu, now: float) -> None:
         match pdu:

@@ -18,11 +18,11 @@ import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
 from itertools import groupby
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from smsflow.core.errors import LocalViolation
 from smsflow.smpp.backoff import Backoff
@@ -340,18 +340,19 @@ class Session:
     def _tell(self, events: tuple[Event, ...]) -> None:
         """Tell the listener `events`, in order, then that they are all; keep `state` true."""
         listener, epoch, of_use = self._listener, self.epoch, False
-        for kind, run in groupby(events, type):
+        runs: Iterable[tuple[type[Event], Iterator[Any]]] = groupby(events, type)
+        for kind, run in runs:
             if kind is SubmitAnswered:
-                answers = cast("list[SubmitAnswered]", list(run))
+                answers: list[SubmitAnswered] = list(run)
                 # or a link that binds again and again would do so every second
                 of_use = of_use or any(answer.status != Status.RINVBNDSTS for answer in answers)
                 listener.answered(self, answers)
             elif kind is Delivered:
                 of_use = True
-                for delivered in cast("Iterator[Delivered]", run):
-                    listener.delivered(self, delivered.pdu, epoch)
+                for (pdu,) in run:
+                    listener.delivered(self, pdu, epoch)
             else:
-                for event in cast("Iterator[_Rare]", run):
+                for event in run:
                     self._tell_rare(event)
         if of_use:
             self._backoff.reset()
