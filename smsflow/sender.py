@@ -185,7 +185,9 @@ class Sender:
         flight = _Flight(text, len(parts), due, due)
         if text.doubts >= SUSPECT:
             lane.alone = flight
-        lane.waiting.extend([((flight, part), octets) for part, octets in enumerate(parts) if part not in taken])
+        for part, octets in enumerate(parts):
+            if part not in taken:
+                lane.waiting.append(((flight, part), octets))
 
     def room(self, session: Session) -> None:
         """The session has room: first for what was claimed already, then for more."""

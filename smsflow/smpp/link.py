@@ -719,10 +719,11 @@ class Link:
 
     def _next_sequence(self) -> int:
         """Return the next free number from 1 to 0x7FFFFFFF (§5.1.4)."""
-        while True:
-            self._sequence = self._sequence % _MAX_SEQUENCE + 1
-            if self._sequence not in self._pending and self._sequence not in self._late:
-                return self._sequence
+        sequence = self._sequence % _MAX_SEQUENCE + 1
+        while sequence in self._pending or sequence in self._late:
+            sequence = sequence % _MAX_SEQUENCE + 1
+        self._sequence = sequence
+        return sequence
 
     def _send(self, pdu: Pdu) -> None:
         self._out += hot.encode(pdu)
