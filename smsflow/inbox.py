@@ -26,7 +26,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache, lru_cache, partial
+from itertools import chain
+from operator import attrgetter
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -58,6 +60,7 @@ _MOST_OWED = 10_000  # receipts that the store did not take, and that were answe
 _AT_ONCE = 500
 _SLOW_S = 0.5  # an answer that took so long may have crossed a second delivery
 _LINGER_S = 5.0
+_KEPT = 512  # texts that a link knows as they were read: thousands write the same few digits
 _Fingerprint: TypeAlias = tuple[str, str, str, int, bytes]
 
 _log = structlog.get_logger()
@@ -86,6 +89,8 @@ class _Door:
     alphabet: Alphabet
     guess_header: bool
     ids: Ids
+    read: Callable[[int, bytes], str]
+    """The text of a whole one, by its data_coding and octets."""
     epoch: int = -1
     session: str = ""
     """The name of the connection that `epoch` counts."""
@@ -125,9 +130,9 @@ class Inbox:
     def add(self, session: Session) -> None:
         """Read what comes by a session as the settings of its link say."""
         link = session.settings
-        self._doors[link.name] = _Door(
-            link.name, Alphabet(link.alphabet), link.udh == "guess", Ids(link.message_ids)
-        )
+        alphabet = Alphabet(link.alphabet)
+        read = lru_cache(_KEPT)(partial(_read_whole, alphabet=alphabet))
+        self._doors[link.name] = _Door(link.name, alphabet, link.udh == "guess", Ids(link.message_ids), read)
 
     @property
     def oldest_unanswered_s(self) -> float:
@@ -156,7 +161,7 @@ class Inbox:
             pdu.destination_addr,
             pdu.data_coding,
             pdu.short_message,
-            _read_whole(pdu.data_coding, octets, door.alphabet) if part is None else "",
+            door.read(pdu.data_coding, octets) if part is None else "",
         )
         if part is None:
             self._take_text(arrival, inbound, pdu.source_addr)
@@ -190,7 +195,7 @@ class Inbox:
         What one transaction has brought is told together: that costs a third.
         """
         handled, self._handled = self._handled, []
-        _count(handled)
+        _count([each for each, _ in handled], [took_s for _, took_s in handled])
         info_each(REPLY_HANDLED, [_facts(each, took_s) for each, took_s in handled])
 
     def _note(self, handled: Handled, took_s: float) -> None:
@@ -234,12 +239,17 @@ class Inbox:
         error: Exception | None,
     ) -> None:
         """As `_done`, for the first delivery of a text."""
-        took_s = self._monotonic() - arrival.began
+        now = self._monotonic()
+        took_s = now - arrival.began
         if error is None and took_s >= _SLOW_S:
-            self._unanswered[key] = self._monotonic() + min(took_s, _LINGER_S)
+            self._unanswered[key] = now + min(took_s, _LINGER_S)
         else:
             del self._unanswered[key]
-        self._done(arrival, inbound, result, error)
+        if result is None:
+            self._done(arrival, inbound, result, error)
+        else:  # as nearly always
+            arrival.respond(Status.ROK)
+            self._note(result, took_s)
 
     def _take_part(self, arrival: _Arrival, inbound: Inbound, part: Part) -> None:
         """Take a part of a long text; when it was the last, the whole text."""
@@ -386,29 +396,30 @@ def _coercions(name: str) -> Counter:
     return metrics.COERCIONS.labels(name=name)
 
 
-def _count(handled: Sequence[tuple[Handled, float]]) -> None:
-    """Count what was handled, for Prometheus."""
-    for outcome, count in Tally(each.outcome for each, _ in handled).items():
+def _count(handled: Sequence[Handled], took_s: Sequence[float]) -> None:
+    """Count what was handled, and how long each took, for Prometheus."""
+    for outcome, count in Tally(map(attrgetter("outcome"), handled)).items():
         _replies(outcome).inc(count)
-    for coercion, count in Tally(name for each, _ in handled for name in each.coercions).items():
+    for coercion, count in Tally(chain.from_iterable(map(attrgetter("coercions"), handled))).items():
         _coercions(coercion).inc(count)
-    metrics.TURN_S.observe(took_s for _, took_s in handled)
+    metrics.TURN_S.observe(took_s)
 
 
 def _facts(handled: Handled, took_s: float) -> dict[str, Any]:
     """The facts of a line in the log, without those that are empty; zero is a fact."""
+    outcome, reason, case, dialog, revision, from_state, to_state, effects, _ = handled
     facts = {
-        "case": handled.case,
-        "dialog": handled.dialog,
-        "revision": short_revision(handled.revision),
-        "from_state": handled.from_state,
-        "to_state": handled.to_state,
-        "outcome": handled.outcome,
-        "effects": handled.effects,
+        "case": case,
+        "dialog": dialog,
+        "revision": short_revision(revision),
+        "from_state": from_state,
+        "to_state": to_state,
+        "outcome": outcome,
+        "effects": effects,
         "took_ms": round(took_s * 100_000) / 100,  # `round` to a digit takes as long as all else here
     }
-    if handled.reason:
-        facts["reason"] = handled.reason
+    if reason:
+        facts["reason"] = reason
     if all(facts.values()):
         return facts
     return {name: value for name, value in facts.items() if value or value == 0}

@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from smsflow.logs import OPERATOR_ACTED
+from smsflow.smpp.link import SubmitAnswered
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import Status, status_name
 from smsflow.smpp.trace import Capture
@@ -54,12 +55,13 @@ class Meter:
     enquired_at: datetime | None = None
     samples: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=64))
 
-    def count_answer(self, status: int) -> None:
-        """Count a submit_sm_resp."""
-        self.answered += 1
-        if status:
-            name = status_name(status)
-            self.errors[name if name in self.errors or len(self.errors) < _MOST_NAMES else "other"] += 1
+    def count_answers(self, answers: Sequence[SubmitAnswered]) -> None:
+        """Count these submit_sm_resp."""
+        self.answered += len(answers)
+        for _, status, _ in answers:
+            if status:
+                name = status_name(status)
+                self.errors[name if name in self.errors or len(self.errors) < _MOST_NAMES else "other"] += 1
 
     def sample(self, now_s: float, submitted: int) -> None:
         """Note how much has gone in and out until now."""
@@ -147,8 +149,8 @@ class LinkDesk:
         if esm_class & _RECEIPT:
             meter.last_receipt_at = self._now()
 
-    def answered(self, session: Session, status: int) -> None:
-        self._meters[session].count_answer(status)
+    def answered(self, session: Session, answers: Sequence[SubmitAnswered]) -> None:
+        self._meters[session].count_answers(answers)
 
     def in_doubt(self, session: Session, count: int) -> None:
         self._meters[session].in_doubt += count

@@ -21,7 +21,8 @@ try:
 except ImportError:  # not CPython: json writes the same, and takes ten times as long
     orjson = None  # type: ignore[assignment]
 
-__all__ = ["EVENTS", "configure", "info_each", "short_revision"]  # and the constants below, one for each event
+# And the constants below, one for each event.
+__all__ = ["EVENTS", "configure", "info_each", "short_revision", "tells_debug"]
 
 EVENTS = {
     "daemon.started": ("info", "everything is up"),
@@ -166,6 +167,11 @@ def configure(stream: TextIO = sys.stderr, *, level: str = "info") -> None:
         logging.getLogger(name).propagate = True
 
 
+def tells_debug() -> bool:
+    """Whether what is DEBUG is shown; to be asked where its facts would be gathered thousands of times a second."""
+    return _least <= logging.DEBUG
+
+
 def info_each(event: str, lines: Iterable[dict[str, Any]]) -> None:
     """Log `event` at INFO once for each of `lines`, its facts, which this may change.
 
@@ -175,20 +181,23 @@ def info_each(event: str, lines: Iterable[dict[str, Any]]) -> None:
     if _least > logging.INFO:
         return
     config = structlog.get_config()
-    processors, logger = config["processors"], config["logger_factory"]()
-    moment: dict[str, Any] = {}
+    *markers, render = config["processors"]
+    logger = config["logger_factory"]()
+    marks: dict[str, Any] | None = None  # moment, level and context, which all lines share
     words: list[str] = []
     for line in lines:
         line["event"] = event
-        line.update(moment)
-        shown: Any = line
         try:
-            for process in processors:
-                shown = process(logger, "info", shown)
+            if marks is None:
+                facts = frozenset(line)
+                shown: Any = line
+                for marker in markers:
+                    shown = marker(logger, "info", shown)
+                marks = {name: value for name, value in shown.items() if name not in facts}
+            line.update(marks)
+            words.append(render(logger, "info", line))
         except structlog.DropEvent:
             continue
-        words.append(shown)
-        moment = moment or {name: line[name] for name in ("level", "timestamp") if name in line}
     if words:
         logger.info("\n".join(words))
 

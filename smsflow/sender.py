@@ -31,20 +31,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TypeAlias
 
 import structlog
 
 from smsflow.core.encoding import Alphabet
 from smsflow.core.errors import LocalViolation, StoreError
-from smsflow.logs import TEXT_FAILED, TEXT_IN_DOUBT, TEXT_QUEUED_AGAIN, TEXT_SENT
+from smsflow.logs import TEXT_FAILED, TEXT_IN_DOUBT, TEXT_QUEUED_AGAIN, TEXT_SENT, tells_debug
 from smsflow.smpp.link import SubmitAnswered
 from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import LongTexts, SubmitWriter
 from smsflow.smpp.session import Session, SessionState
-from smsflow.smpp.statuses import Rule, Verdict, status_name, submit_rule
+from smsflow.smpp.statuses import Rule, Verdict, status_name, submit_rule, submit_verdict
 from smsflow.store.outbox import SUSPECT, DueText, OnDoubt, Taken, Whole
 from smsflow.store.store import Store
 from smsflow.writer import Writer
@@ -56,6 +56,8 @@ _OLDEST = timedelta(hours=24)  # a text that is throttled for so long is given u
 _LONG_PAUSE_S = 3.0  # a throttled link that is silent for longer is not waited for
 _LATE = timedelta(seconds=10)  # for a response that did not come in time, while the connection lives
 _WRITE_AGAIN_S = 1.0  # after a transaction failed
+_new = tuple.__new__  # that of a NamedTuple calls this, and takes three times as long
+_STATUSES = 64  # of which a link remembers what they mean: a centre may invent any number
 _BEGINNING = frozenset({SessionState.IDLE, SessionState.CONNECTING, SessionState.BINDING})
 
 _log = structlog.get_logger()
@@ -75,11 +77,8 @@ class _Flight:
     landed: bool = False  # what became of it is, or will be, written down
 
 
-class _Token(NamedTuple):
-    """One part of one text on its way."""
-
-    flight: _Flight
-    part: int
+_Token: TypeAlias = tuple[_Flight, int]
+"""One part of one text on its way: the text, and the number of the part, from 0."""
 
 
 @dataclass(slots=True)
@@ -88,6 +87,8 @@ class _Lane:
 
     session: Session
     writer: SubmitWriter
+    verdict: Callable[[int], Verdict]
+    """What a status of a submit_sm_resp means for a text."""
     waiting: deque[tuple[_Token, bytes]] = field(default_factory=deque)
     alone: _Flight | None = None  # a suspect, which is the only text on its way
 
@@ -122,7 +123,8 @@ class Sender:
             long_texts=LongTexts(settings.long_texts),
             alphabet=Alphabet(settings.alphabet),
         )
-        self._lanes[session] = _Lane(session, writer)
+        verdict = lru_cache(_STATUSES)(partial(submit_verdict, rules=settings.rules))
+        self._lanes[session] = _Lane(session, writer, verdict)
 
     def _policy(self, session: Session) -> OnDoubt:
         return self._on_doubt.get(session.settings.name, OnDoubt())
@@ -169,7 +171,11 @@ class Sender:
     def _begin(self, lane: _Lane, text: DueText) -> None:
         self._busy.add(text.msisdn)
         try:
-            parts = self._write_parts(lane, text)
+            parts = lane.writer.write(text.text, destination_addr=text.msisdn, reference=text.reference)
+            if text.may_replace and len(parts) == 1 and self._policy(lane.session).replace:
+                parts = lane.writer.write(
+                    text.text, destination_addr=text.msisdn, reference=text.reference, replaces=True
+                )
         except (ValueError, LocalViolation) as error:  # it will never fit into a PDU: one text, not the link, fails
             self._fail(lane.session, _Flight(text, 0, 0, 0), str(error))
             return
@@ -179,17 +185,9 @@ class Sender:
         flight = _Flight(text, len(parts), due, due)
         if text.doubts >= SUSPECT:
             lane.alone = flight
-        lane.waiting.extend(
-            [(_Token(flight, part), octets) for part, octets in enumerate(parts) if part not in taken]
-        )
-
-    def _write_parts(self, lane: _Lane, text: DueText) -> tuple[bytes, ...]:
-        parts = lane.writer.write(text.text, destination_addr=text.msisdn, reference=text.reference)
-        if text.may_replace and len(parts) == 1 and self._policy(lane.session).replace:
-            return lane.writer.write(
-                text.text, destination_addr=text.msisdn, reference=text.reference, replaces=True
-            )
-        return parts
+        for part, octets in enumerate(parts):
+            if part not in taken:
+                lane.waiting.append(((flight, part), octets))
 
     def room(self, session: Session) -> None:
         """The session has room: first for what was claimed already, then for more."""
@@ -209,47 +207,43 @@ class Sender:
 
     # --- what became of it --------------------------------------------------------------------------
 
-    def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
-        """A message centre has answered for one part, perhaps after its time."""
-        self.answered_all(session, [SubmitAnswered(token, status, message_id)])
-
-    def answered_all(self, session: Session, answers: Iterable[SubmitAnswered]) -> None:
-        """A message centre has answered for these parts, in this order."""
-        link, rules = session.settings.name, session.settings.rules
-        for token, status, message_id in answers:
-            assert isinstance(token, _Token)  # noqa: S101 - ours, as it was given
-            flight, part = token
-            is_taken = submit_rule(status, rules).then is Verdict.SENT
+    def answered(self, session: Session, answers: Iterable[SubmitAnswered]) -> None:
+        """A message centre has answered for these parts, in this order, perhaps after their time."""
+        link, verdict = session.settings.name, self._lanes[session].verdict
+        flight: _Flight
+        part: int
+        for (flight, part), status, message_id in answers:  # type: ignore[misc]  # a token is ours, as it was given
+            is_taken = verdict(status) is Verdict.SENT
             if flight.landed:
                 if is_taken:
-                    self._adopt(token, Taken(link, message_id, id_key(message_id)))
+                    self._adopt(flight, part, Taken(link, message_id, id_key(message_id)))
                 continue
             if part in flight.doubted:
                 flight.doubted -= {part}
             else:
                 flight.open -= 1
             if is_taken:
-                flight.taken.append((part, Taken(link, message_id, id_key(message_id))))
+                flight.taken.append((part, _new(Taken, (link, message_id, id_key(message_id)))))
             else:
                 flight.refused = _graver(flight.refused, status, session)
                 flight.open -= self._forget(session, flight)
             if not flight.open:
                 self._settle(session, flight)
 
-    def _adopt(self, token: _Token, taken: Taken) -> None:
+    def _adopt(self, flight: _Flight, part: int, taken: Taken) -> None:
         """A part was taken, as a message centre says after its time: the text may wait to be sent again."""
-        text, total = token.flight.text, token.flight.total
-        self._write(lambda: self._store.outbox.adopt(text.id, token.part, total, text.attempts, taken, self._now()))
+        text, total = flight.text, flight.total
+        self._write(lambda: self._store.outbox.adopt(text.id, part, total, text.attempts, taken, self._now()))
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
         """These were sent, and will hardly be answered."""
-        for token in tokens:
-            assert isinstance(token, _Token)  # noqa: S101 - ours, as it was given
-            flight = token.flight
+        flight: _Flight
+        part: int
+        for flight, part in tokens:  # type: ignore[misc]  # a token is ours, as it was given
             if flight.landed:
                 continue
             flight.open -= 1
-            flight.doubted |= {token.part}
+            flight.doubted |= {part}
             flight.open -= self._forget(session, flight)
             self._settle(session, flight)
 
@@ -258,7 +252,7 @@ class Sender:
         lane = self._lanes.get(session)
         if lane is None:
             return
-        for flight in dict.fromkeys(token.flight for token, _ in lane.waiting):
+        for flight in dict.fromkeys(flight for (flight, _), _ in lane.waiting):
             flight.open -= self._forget(session, flight)
             self._settle(session, flight)
         if self.writer is not None:
@@ -274,7 +268,7 @@ class Sender:
         lane = self._lanes.get(session)
         if lane is None:
             return
-        for flight, waiting in Counter(token.flight for token, _ in lane.waiting).items():
+        for flight, waiting in Counter(flight for (flight, _), _ in lane.waiting).items():
             if waiting == flight.open and not flight.taken:
                 flight.open -= self._forget(session, flight)
                 self._settle(session, flight)
@@ -291,7 +285,8 @@ class Sender:
             now = self._now()
             self._end(flight, partial(self._store.outbox.retry, flight.text.id, "", now, now))
         else:
-            _log.debug(TEXT_SENT, text_id=flight.text.id, segments=flight.total, link=session.settings.name)
+            if tells_debug():
+                _log.debug(TEXT_SENT, text_id=flight.text.id, segments=flight.total, link=session.settings.name)
             self._take_whole(flight)
 
     def _doubt(self, session: Session, flight: _Flight) -> None:
@@ -372,16 +367,17 @@ class Sender:
     def _land(self, flight: _Flight) -> None:
         """A text is no longer on its way."""
         flight.landed = True
-        for lane in self._lanes.values():
-            if lane.alone is flight:
-                lane.alone = None
+        if flight.text.doubts >= SUSPECT:
+            for lane in self._lanes.values():
+                if lane.alone is flight:
+                    lane.alone = None
 
     def _forget(self, session: Session, flight: _Flight) -> int:
         """Do not submit the parts that are left of a text; how many they were."""
         lane = self._lanes[session]
         before = len(lane.waiting)
         if before:
-            lane.waiting = deque(pair for pair in lane.waiting if pair[0].flight is not flight)
+            lane.waiting = deque(pair for pair in lane.waiting if pair[0][0] is not flight)
         return before - len(lane.waiting)
 
     def _write(self, write: Callable[[], object], frees: Collection[str] = (), *, may_wait: bool = False) -> None:

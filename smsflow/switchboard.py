@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from smsflow.logs import (
 from smsflow.sender import Sender
 from smsflow.smpp.backoff import NEEDS_A_PERSON
 from smsflow.smpp.codec import DeliverSm, Undecodable
-from smsflow.smpp.link import UNBOUND
+from smsflow.smpp.link import UNBOUND, SubmitAnswered
 from smsflow.smpp.session import Session
 from smsflow.smpp.statuses import status_name
 
@@ -107,9 +107,9 @@ class Switchboard:
         """What came together is all told. The writer commits for all sessions, at the end of the loop's turn."""
         self._came_at = None
 
-    def answered(self, session: Session, token: Hashable, status: int, message_id: str) -> None:
-        self.desk.answered(session, status)
-        self._sender.answered(session, token, status, message_id)
+    def answered(self, session: Session, answers: Sequence[SubmitAnswered]) -> None:
+        self.desk.answered(session, answers)
+        self._sender.answered(session, answers)
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...]) -> None:
         self.desk.in_doubt(session, len(tokens))

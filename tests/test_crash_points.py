@@ -25,7 +25,7 @@ from smsflow.gateways import Gateways
 from smsflow.inbox import Inbox
 from smsflow.sender import Sender
 from smsflow.smpp.codec import DeliverSm, Pdu, decode
-from smsflow.smpp.link import LinkSettings
+from smsflow.smpp.link import LinkSettings, SubmitAnswered
 from smsflow.smpp.session import SessionState
 from smsflow.writer import Writer
 
@@ -100,7 +100,7 @@ class Life:
         self.inbox.take(self.session, DeliverSm(**octets, sequence=sequence), 1, self.world.now)
 
     def answer(self, index: int) -> None:
-        self.sender.answered(self.session, self.submitted[index][0], 0, f"m{index}")
+        self.sender.answered(self.session, [SubmitAnswered(self.submitted[index][0], 0, f"m{index}")])
 
 
 @contextmanager

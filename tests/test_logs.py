@@ -129,6 +129,16 @@ def test_lines_that_are_logged_together_are_below_a_warning():
     ]  # fmt: skip
 
 
+def test_facts_of_debug_are_gathered_where_it_is_shown():
+    """As `configure` was told."""
+    told = []
+    for level in ("debug", "info", "warning"):
+        with logging_to(Sink(), level):
+            told.append(logs.tells_debug())
+
+    assert told == [True, False, False]
+
+
 def test_lines_are_the_same_by_json_and_by_orjson(monkeypatch):
     """Numbers, dates and errors too: what json writes in its own way is left to it."""
     written = []

@@ -83,7 +83,7 @@ class Desk:
         """The centre answers what the line was given as number `index`."""
         line.free += 1
         line.answered += 1
-        self.sender.answered(line, line.taken[index][0], status, message_id or f"m{index}")
+        self.sender.answered(line, [SubmitAnswered(line.taken[index][0], status, message_id or f"m{index}")])
         self.writer.commit()
 
     def doubt(self, line: Line, *indexes: int) -> None:
@@ -206,7 +206,7 @@ def test_text_whose_refusal_could_not_be_written_is_not_overtaken(
     disk = FailingDisk(desk, monkeypatch)
 
     line.free += 1
-    desk.sender.answered(line, line.taken[0][0], Status.RTHROTTLED, "")
+    desk.sender.answered(line, [SubmitAnswered(line.taken[0][0], Status.RTHROTTLED, "")])
     disk.refuse()
     desk.writer.commit()  # the disk takes things again
     assert line.texts() == [(ANNA, "a1")]
@@ -305,7 +305,7 @@ def test_a_centre_that_throttles_every_other_part_takes_each_once(desk: Make) ->
         desk.answer(line, index, Status.ROK if index % 2 else Status.RTHROTTLED)
     assert desk.statuses() == ["accepted"]
     assert len(line.taken) == 8
-    assert sorted(token.part for token, _ in line.taken[1::2]) == [0, 1, 2, 3]
+    assert sorted(part for (_, part), _ in line.taken[1::2]) == [0, 1, 2, 3]
 
 
 def test_answers_that_come_together_are_as_if_one_by_one(desk: Make) -> None:
@@ -320,11 +320,26 @@ def test_answers_that_come_together_are_as_if_one_by_one(desk: Make) -> None:
         for index, (status, (token, _)) in enumerate(zip(statuses, line.taken, strict=True))
     ]
     line.free, line.answered = -99, 5
-    desk.sender.answered_all(line, answers)
+    desk.sender.answered(line, answers)
     desk.writer.commit()
     assert desk.statuses() == ["accepted", "queued", "failed", "accepted"]
     ids = desk.world.store._connection.execute("SELECT outbox, part, message_id FROM segment ORDER BY 1, 2")
     assert ids.fetchall() == [(1, 0, "m0"), (1, 1, "m1"), (4, 0, "m4")]
+
+
+@pytest.mark.parametrize(("shown", "lines"), [(True, [(1, 2), (2, 1)]), (False, [])])
+def test_what_was_sent_is_told_where_debug_is_shown(desk: Make, monkeypatch, shown: bool, lines: list) -> None:
+    """Once for each text, when all of its parts are taken."""
+    told: list[tuple[int, int]] = []
+    log = SimpleNamespace(debug=lambda _, text_id, segments, link: told.append((text_id, segments)))
+    monkeypatch.setattr("smsflow.sender._log", log)
+    monkeypatch.setattr("smsflow.sender.tells_debug", lambda: shown)
+    line = Line()
+    desk = desk(line)
+    desk.queue((ANNA, "a" * 300), (BELA, "b1"))
+    for index in range(3):
+        desk.answer(line, index)
+    assert told == lines
 
 
 def test_a_text_that_goes_on_by_another_link_goes_whole(desk: Make) -> None:

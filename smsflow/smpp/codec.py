@@ -374,18 +374,30 @@ class Framer:
             RemoteViolation: `command_length` cannot be true, so the boundaries are lost: after the frames
                 before it were yielded. Answer generic_nack ESME_RINVCMDLEN and close.
         """
+        for *_, frame in self.cut(octets):
+            yield frame
+
+    def cut(self, octets: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+        """As `receive`, but yield command_id, status and sequence too, which are read on the way."""
         buffer = self._buffer + octets if self._buffer else octets
         self._buffer = b""
         start, length = 0, len(buffer)
-        while length - start >= 4:
-            (size,) = _LENGTH.unpack_from(buffer, start)
+        while length - start >= _HEADER.size:
+            size, command_id, status, sequence = _HEADER.unpack_from(buffer, start)
             if not _HEADER.size <= size <= MAX_FRAME_OCTETS:
-                raise RemoteViolation(self._link, f"command_length {size} is outside 16 … {MAX_FRAME_OCTETS}")
+                raise self._lost(size)
             if length - start < size:
                 break
-            yield buffer[start : start + size]
+            yield command_id, status, sequence, buffer[start : start + size]
             start += size
+        if _LENGTH.size <= length - start < _HEADER.size:  # enough to see that it cannot be true
+            (size,) = _LENGTH.unpack_from(buffer, start)
+            if not _HEADER.size <= size <= MAX_FRAME_OCTETS:
+                raise self._lost(size)
         self._buffer = buffer[start:]
+
+    def _lost(self, size: int) -> RemoteViolation:
+        return RemoteViolation(self._link, f"command_length {size} is outside 16 … {MAX_FRAME_OCTETS}")
 
 
 # --------------------------------------------------------------------------------------------- decoding

@@ -30,7 +30,7 @@ from smsflow.smpp.codec import (
     write_tlvs,
 )
 
-__all__ = ["decode", "encode", "encode_deliver_sm_resp", "quick"]
+__all__ = ["decode", "decode_cut", "encode", "encode_deliver_sm_resp", "quick", "read_message_id"]
 
 _HEADER: Final = struct.Struct(">LLLL")
 _EMPTY_RESP: Final = struct.Struct(">LLLLx")
@@ -52,9 +52,25 @@ _Writer: TypeAlias = Callable[[Any, int], bytes | None]
 def decode(frame: bytes) -> Pdu:
     """Return the PDU in `frame`, as `codec.decode` does."""
     _, command_id, status, sequence = _HEADER.unpack_from(frame)
+    return decode_cut(command_id, status, sequence, frame)
+
+
+def decode_cut(command_id: int, status: int, sequence: int, frame: bytes) -> Pdu:
+    """Return the PDU in `frame`, as `decode` does, from what `Framer.cut` yields."""
     reader = _READERS.get(command_id)
     pdu = reader(frame, sequence, status) if reader is not None else None
     return codec.decode(frame) if pdu is None else pdu
+
+
+def read_message_id(frame: bytes) -> str | None:
+    """Return the message_id of an answer whose body it is, and which need not be made for that; may be empty.
+
+    None when it is not so simple, and `decode` must say.
+    """
+    last = len(frame) - 1
+    if last > _STRINGS_END or (last > 15 and frame.find(0, 16) != last):
+        return None
+    return frame[16:last].decode("latin-1")
 
 
 def encode(pdu: Pdu, sequence: int | None = None) -> bytes:
@@ -156,14 +172,14 @@ def _make_resp_reader(kind: type[SubmitSmResp]) -> _Reader:
     draft, new = _make_draft(kind), object.__new__
 
     def read_resp(frame: bytes, sequence: int, status: int) -> Pdu | None:
-        last = len(frame) - 1
-        if last > _STRINGS_END or (last > 15 and frame.find(0, 16) != last):
+        message_id = read_message_id(frame)
+        if message_id is None:
             return None
         pdu: Any = new(draft)
         pdu.sequence = sequence
         pdu.status = status
         pdu.raw = frame
-        pdu.message_id = frame[16:last].decode("latin-1")
+        pdu.message_id = message_id
         pdu.__class__ = kind
         return pdu  # type: ignore[no-any-return]  # it is a `kind` now
 

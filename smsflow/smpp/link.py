@@ -22,6 +22,7 @@ import struct
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache, partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from smsflow.core.errors import LocalViolation, RemoteViolation
@@ -40,6 +41,7 @@ from smsflow.smpp.codec import (
     DataSm,
     DataSmResp,
     DeliverSm,
+    DeliverSmResp,
     EnquireLink,
     EnquireLinkResp,
     Framer,
@@ -208,6 +210,10 @@ _UNBOUND_GRACE_S: Final = 2.0
 """How long the message centre may still answer after it has said unbind."""
 _MOST_LATE: Final = 4096
 """How many submit_sm that were given up are remembered, in case they are answered after all."""
+_new: Final = tuple.__new__
+"""Makes the events of which there are thousands: that of a NamedTuple calls this, and takes three times as long."""
+_STATUSES: Final = 64
+"""How many statuses are known by their rules: a message centre may invent any number."""
 _SUBMIT_SM_RESP: Final = 0x80000004
 _SEQUENCE: Final = struct.Struct(">L")
 _SEQUENCE_AT: Final = 12  # in the octets of a PDU (§3.2)
@@ -268,6 +274,7 @@ class Link:
         self._begun_at = float("inf")
         self._unanswered = 0
         self._data_sms: set[int] = set()
+        self._rule = lru_cache(_STATUSES)(partial(submit_rule, rules=settings.rules))
         self._pace = _Pace(settings.tps, now)
         self._pause_s = 0.0
         self._paused_at = self._paused_until = float("-inf")
@@ -357,7 +364,7 @@ class Link:
     def respond(self, sequence: int, status: int) -> None:
         """Answer the delivered PDU with `sequence`; 0 says that it is kept for good."""
         self._unanswered -= 1
-        if sequence in self._data_sms:
+        if self._data_sms and sequence in self._data_sms:
             self._data_sms.discard(sequence)
             self._send(DataSmResp(sequence=sequence, status=status))
         else:
@@ -389,19 +396,10 @@ class Link:
 
     def receive(self, octets: bytes, now: float) -> tuple[Event, ...]:
         """Return what `octets` from the message centre mean; they may end anywhere."""
+        if self.state is LinkState.CLOSED:
+            return ()
         try:
-            for frame in self._framer.receive(octets):
-                if self.state is LinkState.CLOSED:
-                    break
-                self._heard_at = now
-                self._enquired = False
-                pdu = hot.decode(frame)
-                if type(pdu) is SubmitSmResp:  # these two first: they are what comes a thousand times a second
-                    self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
-                elif type(pdu) is DeliverSm:
-                    self._deliver(pdu)
-                else:
-                    self._handle(pdu, now)
+            self._read(octets, now)
         except RemoteViolation as violation:
             self._send(GenericNack(status=Status.RINVCMDLEN))
             self._close(violation.reason)
@@ -410,13 +408,30 @@ class Link:
         self._settle(now)
         return self._take_events()
 
+    def _read(self, octets: bytes, now: float) -> None:
+        """Act on each PDU that is whole, until one ends the session."""
+        for command_id, status, sequence, frame in self._framer.cut(octets):
+            self._heard_at = now
+            self._enquired = False
+            # These two first: they are what comes a thousand times a second, and they never end the session.
+            if command_id == _SUBMIT_SM_RESP and (message_id := hot.read_message_id(frame)) is not None:
+                self._answer_submit(sequence, status, message_id, now)
+            elif type(pdu := hot.decode_cut(command_id, status, sequence, frame)) is DeliverSm:
+                self._deliver(pdu)
+            else:
+                self._handle(pdu, now)
+                if self.state is LinkState.CLOSED:
+                    return
+
     def _handle(self, pdu: Pdu, now: float) -> None:
         match pdu:
             case DataSm():
                 self._data_sms.add(pdu.sequence)
                 self._deliver(pdu)
-            case SubmitSmResp():  # deliver_sm_resp and data_sm_resp, which are such too; we never ask for those
+            case DataSmResp() | DeliverSmResp():  # which are SubmitSmResp too; we never ask for those
                 self._doubt(pdu.sequence)
+            case SubmitSmResp():
+                self._answer_submit(pdu.sequence, pdu.status, pdu.message_id, now)
             case GenericNack():
                 self._handle_nack(pdu, now)
             case Undecodable():
@@ -468,7 +483,7 @@ class Link:
     def _deliver(self, pdu: DeliverSm) -> None:
         """Hand `pdu` over, before the bind is answered too: refused for good it might be lost."""
         self._unanswered += 1
-        self._events.append(Delivered(pdu))
+        self._events.append(_new(Delivered, (pdu,)))
 
     def _handle_bind_resp(self, pdu: BindResp) -> None:
         """Believe the answer to our own bind only: other PDUs, and other answers, may come before it."""
@@ -521,15 +536,17 @@ class Link:
                 self._events.append(SubmitAnswered(self._late.pop(sequence), status, message_id))
             return
         token, sent_at = submitted
-        rule = submit_rule(status, self.settings.rules)
-        if rule.then is Verdict.PAUSE:
+        rule = self._rule(status)
+        if rule.then is Verdict.SENT:
+            if sent_at > self._paused_at:
+                self._pause_s = 0.0
+                if self._allowed < self.settings.window:
+                    self._allowed += 1
+        elif rule.then is Verdict.PAUSE:
             self._throttle(status, rule.pause_s or _FIRST_PAUSE_S, sent_at, now)
-        elif rule.then is Verdict.SENT and sent_at > self._paused_at:
-            self._pause_s = 0.0
-            self._allowed = min(self.settings.window, self._allowed + 1)
         elif rule.then is Verdict.REBIND:
             self._leave_forgotten(status, now)
-        self._events.append(SubmitAnswered(token, status, message_id))
+        self._events.append(_new(SubmitAnswered, (token, status, message_id)))
 
     def _leave_forgotten(self, status: int, now: float) -> None:
         """Leave, to bind again: the message centre has forgotten the bind, though the connection lives."""
@@ -702,10 +719,11 @@ class Link:
 
     def _next_sequence(self) -> int:
         """Return the next free number from 1 to 0x7FFFFFFF (§5.1.4)."""
-        while True:
-            self._sequence = self._sequence % _MAX_SEQUENCE + 1
-            if self._sequence not in self._pending and self._sequence not in self._late:
-                return self._sequence
+        sequence = self._sequence % _MAX_SEQUENCE + 1
+        while sequence in self._pending or sequence in self._late:
+            sequence = sequence % _MAX_SEQUENCE + 1
+        self._sequence = sequence
+        return sequence
 
     def _send(self, pdu: Pdu) -> None:
         self._out += hot.encode(pdu)

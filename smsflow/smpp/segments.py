@@ -185,20 +185,19 @@ def submits(
 
 
 class _Draft(NamedTuple):
-    """A submit_sm without its length, its phone and its reference."""
+    """A submit_sm without its phone and its reference."""
 
-    to_phone: bytes  # from the command_id to the phone
+    to_phone: bytes  # from its beginning to the phone
     to_reference: bytes  # from there to the reference, or to the end
     rest: bytes
-    reference_octets: int  # 0 where there is no reference
-    octets: int  # all but those of the phone
+    skips: int  # octets of a reference of two that it leaves out: both where there is no reference
 
 
 class SubmitWriter:
     """Writes texts as octets in the way of one link: those of what `submits` returns for the same keywords.
 
     Thousands get the same text, and what differs is the phone and the reference: the octets around them are
-    kept for the texts that were written last.
+    kept for the texts that were written last, for each length of a phone.
     """
 
     def __init__(
@@ -238,38 +237,31 @@ class SubmitWriter:
             pdus = self._submits(text, destination_addr=destination_addr, reference=reference, replaces=replaces)
             return tuple(encode(pdu) for pdu in pdus)
         phone, number = destination_addr.encode(), (reference & 0xFFFF).to_bytes(2, "big")
-        return tuple(
-            b"%b%b%b%b%b%b"
-            % (
-                (draft.octets + len(phone)).to_bytes(4, "big"),
-                draft.to_phone,
-                phone,
-                draft.to_reference,
-                number[2 - draft.reference_octets :],
-                draft.rest,
-            )
-            for draft in self._drafts(text)
-        )
+        octets = []
+        for to_phone, to_reference, rest, skips in self._drafts(text, len(phone)):
+            octets.append(b"".join((to_phone, phone, to_reference, number[skips:], rest)))
+        return tuple(octets)
 
-    def _make_drafts(self, text: str) -> tuple[_Draft, ...]:
-        one = self._submits(text, destination_addr="0", reference=0)
-        other = self._submits(text, destination_addr="1", reference=0xFFFF)
-        return tuple(_make_draft(*pair) for pair in zip(map(encode, one), map(encode, other), strict=True))
+    def _make_drafts(self, text: str, digits: int) -> tuple[_Draft, ...]:
+        """Return the parts of `text` to any phone of so many digits, 1 or more."""
+        one = self._submits(text, destination_addr="0" * digits, reference=0)
+        other = self._submits(text, destination_addr="1" * digits, reference=0xFFFF)
+        return tuple(_make_draft(*pair, digits) for pair in zip(map(encode, one), map(encode, other), strict=True))
 
 
-def _make_draft(one: bytes, other: bytes) -> _Draft:
-    """Return what two submit_sm of one text share: to two phones of one digit, by references without a common bit.
+def _make_draft(one: bytes, other: bytes, digits: int) -> _Draft:
+    """Return what two submit_sm of one text share, whose phones, and references, have no octet in common.
 
-    Where they differ is the place of the phone, and after it that of the reference, whatever form it has.
+    Where they differ is the place of the phone, and after its digits that of the reference, whatever form it has.
     """
-    phone, *reference = (place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    places = [place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    phone, reference = places[0], places[digits:]
     first = reference[0] if reference else len(one)
     return _Draft(
-        to_phone=one[4:phone],
-        to_reference=one[phone + 1 : first],
+        to_phone=one[:phone],
+        to_reference=one[phone + digits : first],
         rest=one[first + len(reference) :],
-        reference_octets=len(reference),
-        octets=len(one) - 1,
+        skips=2 - len(reference),
     )
 
 
@@ -307,6 +299,8 @@ def read_part(
     What is no sound part (part 3 of 2, part 0, a total of 1) is taken as a whole text.
     """
     payload, end = pdu.short_message, 0
+    if not (pdu.esm_class & UDHI or pdu.tlvs or guess_header or alphabet is Alphabet.GSM_PACKED):
+        return None, payload  # as nearly all are
     if pdu.esm_class & UDHI and payload and payload[0] < len(payload):
         # "The UDHI flag set": trust the flag (3GPP TS 23.040 §9.2.3.24), if the header's length can be true.
         end = payload[0] + 1

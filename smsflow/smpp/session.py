@@ -18,10 +18,11 @@ import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Final, Protocol, TypeAlias, cast
+from itertools import groupby
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from smsflow.core.errors import LocalViolation
 from smsflow.smpp.backoff import Backoff
@@ -49,6 +50,7 @@ __all__ = ["Address", "Listener", "Session", "SessionState", "Tap"]
 Address: TypeAlias = tuple[str, int]
 """Host and port."""
 
+_Rare: TypeAlias = Bound | Closed | InDoubt | Refused | Room | Throttled | Undecoded
 _OF_USE_S: Final = 5.0
 """A session that was bound so long, or carried anything, makes the next pause short again."""
 _LINGER_S: Final = 1.0
@@ -87,8 +89,8 @@ class Listener(Protocol):
     def flush(self, session: Session, /) -> None:
         """Everything that came together has been `delivered` and `answered`: the time to commit."""
 
-    def answered(self, session: Session, token: Hashable, status: int, message_id: str, /) -> None:
-        """The submit_sm of `token` was answered."""
+    def answered(self, session: Session, answers: Sequence[SubmitAnswered], /) -> None:
+        """These submit_sm were answered, one after the other, with nothing else in between."""
 
     def in_doubt(self, session: Session, tokens: tuple[Hashable, ...], /) -> None:
         """The submit_sm of `tokens` were sent, and will not be answered."""
@@ -236,13 +238,17 @@ class Session:
 
     def respond(self, sequence: int, status: int, *, epoch: int) -> None:
         """Answer a delivered PDU; does nothing if its connection is gone: it will be delivered again."""
-        if self._connection is not None and epoch == self.epoch:
-            self._connection.respond(sequence, status)
+        connection = self._connection
+        if connection is not None and epoch == self.epoch:
+            connection.link.respond(sequence, status)
+            connection.schedule()
 
     def refuse(self, pdu: Undecodable, status: int, *, epoch: int) -> None:
         """Answer a frame that could not be read, as `respond` does."""
-        if self._connection is not None and epoch == self.epoch:
-            self._connection.refuse(pdu, status)
+        connection = self._connection
+        if connection is not None and epoch == self.epoch:
+            connection.link.refuse(pdu, status)
+            connection.schedule()
 
     # ------------------------------------------------------------------------------------------ inside
 
@@ -334,23 +340,26 @@ class Session:
     def _tell(self, events: tuple[Event, ...]) -> None:
         """Tell the listener `events`, in order, then that they are all; keep `state` true."""
         listener, epoch, of_use = self._listener, self.epoch, False
-        for event in events:
-            if isinstance(event, Delivered):
-                of_use = True
-                listener.delivered(self, event.pdu, epoch)
-            elif isinstance(event, SubmitAnswered):
-                token, status, message_id = event
+        runs: Iterable[tuple[type[Event], Iterator[Any]]] = groupby(events, type)
+        for kind, run in runs:
+            if kind is SubmitAnswered:
+                answers: list[SubmitAnswered] = list(run)
                 # or a link that binds again and again would do so every second
-                of_use = of_use or status != Status.RINVBNDSTS
-                listener.answered(self, token, status, message_id)
+                of_use = of_use or any(answer.status != Status.RINVBNDSTS for answer in answers)
+                listener.answered(self, answers)
+            elif kind is Delivered:
+                of_use = True
+                for (pdu,) in run:
+                    listener.delivered(self, pdu, epoch)
             else:
-                self._tell_rare(event)
+                for event in run:
+                    self._tell_rare(event)
         if of_use:
             self._backoff.reset()
         if events:
             listener.flush(self)
 
-    def _tell_rare(self, event: Bound | Closed | InDoubt | Refused | Room | Throttled | Undecoded) -> None:
+    def _tell_rare(self, event: _Rare) -> None:
         listener = self._listener
         match event:
             case Room():
@@ -426,18 +435,13 @@ class _Connection(asyncio.Protocol):
     def submit_all(self, submits: Sequence[tuple[Hashable, bytes]]) -> None:
         """Send these at the end of this turn of the event loop."""
         self.link.submit_all(submits, self._clock())
-        self._schedule()
-
-    def respond(self, sequence: int, status: int) -> None:
-        """Answer a delivered PDU at the end of this turn of the event loop."""
-        self.link.respond(sequence, status)
-        self._schedule()
+        self.schedule()
 
     def hold(self, held: bool) -> None:  # noqa: FBT001 - on or off is all there is
         """Give no room while `held`."""
         self._tell(self.link.hold(held, self._clock()))
         if self._transport is not None:
-            self._schedule()
+            self.schedule()
 
     def introduce(self, tap: Tap) -> None:
         """Tell `tap` between whom the octets go, and what has come of a PDU that is not whole yet."""
@@ -448,15 +452,16 @@ class _Connection(asyncio.Protocol):
         if self.link.begun:
             tap.received(self, self.link.begun)
 
-    def refuse(self, pdu: Undecodable, status: int) -> None:
-        """Answer a frame that could not be read at the end of this turn of the event loop."""
-        self.link.refuse(pdu, status)
-        self._schedule()
+    def schedule(self) -> None:
+        """Send what `link` has for the message centre at the end of this turn of the event loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end_turn)
 
     def unbind(self, grace_s: float) -> None:
         """Leave in peace, within `grace_s`."""
         self._tell(self.link.unbind(self._clock(), grace_s))
-        self._schedule()
+        self.schedule()
 
     def abort(self) -> None:
         """Leave at once."""
@@ -517,11 +522,6 @@ class _Connection(asyncio.Protocol):
         self._tell(self.link.lost(reason))
         if self._transport is not None:
             self._transport.abort()
-
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         """Write what has gathered, and arm the timer or close."""

@@ -43,6 +43,8 @@ def assert_read_alike(frame: bytes) -> Pdu:
     pdu, expected = hot.decode(frame), codec.decode(frame)
     assert pdu == expected
     assert look(pdu) == look(expected), frame.hex()
+    if isinstance(expected, SubmitSmResp):
+        assert hot.read_message_id(frame) in (None, expected.message_id)
     return pdu
 
 
@@ -130,6 +132,13 @@ def test_an_answer_is_written_alike_without_a_pdu(sequence, status):
     """`encode_deliver_sm_resp` spares the PDU only."""
     expected = codec.encode(DeliverSmResp(sequence=sequence, status=status))
     assert hot.encode_deliver_sm_resp(sequence, status) == expected
+
+
+@pytest.mark.parametrize("message_id", ["", "0A1", "x" * 64])
+def test_an_ordinary_answer_is_read_without_a_pdu(message_id):
+    """With an id and without."""
+    frame = codec.encode(SubmitSmResp(sequence=7, message_id=message_id))
+    assert hot.read_message_id(frame) == message_id
 
 
 @pytest.mark.parametrize("pdu", samples(), ids=lambda pdu: type(pdu).__name__)

@@ -60,8 +60,9 @@ class Recorder:
                 session.respond(pdu.sequence, self.status, epoch=epoch)
             self._note("delivered", pdu)
 
-    def answered(self, session, token, status, message_id) -> None:
-        self._note("answered", token, status, message_id)
+    def answered(self, session, answers) -> None:
+        for answer in answers:
+            self._note("answered", *answer)
 
     def in_doubt(self, session, tokens) -> None:
         self._note("in_doubt", tokens)
@@ -542,6 +543,25 @@ def test_a_window_is_kept_on_the_wire():
             assert await listener.wait("answered") == [("b", 0, "A1")]
             await listener.wait("room", 2)
             assert session.room() == 1
+
+    run(test)
+
+
+def test_answers_that_come_together_are_told_together_and_in_order():
+    """Those between two texts at once; a text that came between two answers is told between them."""
+
+    async def test() -> None:
+        async with by_hand() as (raw, session, listener):
+            told: list[list[str]] = []
+            listener.answered = lambda _, answers: told.append([token for token, _, _ in answers])
+            listener.delivered = lambda _, pdu, epoch: told.append([pdu.short_message.decode()])
+            listener.flush = lambda _: listener._note("flush")
+            for token in "abcd":
+                session.submit(token, SubmitSm(destination_addr="77"))
+            answers = [f"00000011800000040000000000000{number:03}00" for number in range(2, 6)]
+            raw.write(answers[1] + answers[0] + MO + answers[3] + "000000108000000400000008" + answers[2][24:32])
+            await listener.wait("flush")
+            assert told == [["b", "a"], ["R 1 1 2"], ["d", "c"]]
 
     run(test)
 
