@@ -36,7 +36,18 @@ __all__ = ["step"]
 
 
 def step(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
-    """Where `conversation` stands after `event`, what follows, and what the event turned out to be."""
+    """Where `conversation` stands after `event`, what follows, and what the event turned out to be.
+
+    The very same conversation when nothing has changed; another has the next `version`.
+    """
+    done = _take(dialog, conversation, event)
+    after = done.conversation
+    if after is not conversation:  # it was made just now, and nobody else has it yet
+        object.__setattr__(after, "version", conversation.version + 1)
+    return done
+
+
+def _take(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
     match event:
         case Answered():
             return take_answer(dialog, conversation, event)

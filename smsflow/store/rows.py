@@ -31,6 +31,7 @@ __all__ = [
     "read_event",
     "read_opening",
     "read_time",
+    "reads_as_written",
     "utc",
 ]
 
@@ -52,6 +53,16 @@ def utc(at: datetime) -> str:
 def read_time(text: str, zone: tzinfo) -> datetime:
     """A stored time, in `zone`."""
     return datetime.fromisoformat(text).astimezone(zone)
+
+
+def reads_as_written(at: datetime, zone: tzinfo) -> bool:
+    """Whether a time that is stored is read again in `zone` as it is, to the last digit.
+
+    It is not where it has more of them than are stored, nor where no clock of the zone ever shows it: a day later
+    by the clock may fall into an hour that is left out in spring.
+    """
+    read = read_time(utc(at), zone)
+    return read == at and at.tzinfo is zone and read.fold == at.fold
 
 
 def dump(value: Any) -> str:  # noqa: ANN401 - JSON is anything

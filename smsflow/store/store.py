@@ -37,6 +37,7 @@ from smsflow.store.rows import (
     place_row,
     read_conversation,
     read_time,
+    reads_as_written,
     utc,
 )
 
@@ -306,13 +307,13 @@ class Store:
                 _MOVE_ON if same else _MOVE,
                 (
                     *(() if same else identity),
-                    *place_row(after), before.version + 1, closed_at, before.case, before.version,
+                    *place_row(after), after.version, closed_at, before.case, before.version,
                 ),
             )  # fmt: skip
             if cursor.rowcount != 1:
                 self._recent.clear()
                 raise StaleConversation(before.case, before.version)
-            self._recent.move_on(before, self._as_read(after, before.version + 1))
+            self._recent.move_on(before, self._as_read(after))
         for effect in step.effects:
             self._record_effect(after, effect, event.at)
         self._execute(
@@ -329,15 +330,17 @@ class Store:
             ),
         )
 
-    def _as_read(self, conversation: Conversation, version: int) -> Conversation:
-        """What was written of `conversation`, as it would be read: times by way of UTC, in our zone."""
+    def _as_read(self, conversation: Conversation) -> Conversation:
+        """What was written of `conversation`, as it would be read: times by way of UTC, in our zone.
+
+        That is the very same as a rule: our clock gives the zone's times, cut as they are stored.
+        """
         asked_at, due = conversation.asked_at, conversation.due
-        return changed(
-            conversation,
-            asked_at=read_time(utc(asked_at), self._zone) if asked_at else None,
-            due=Due(due.kind, read_time(utc(due.at), self._zone)) if due else None,
-            version=version,
-        )
+        if not (asked_at is None or reads_as_written(asked_at, self._zone)):
+            conversation = changed(conversation, asked_at=read_time(utc(asked_at), self._zone))
+        if not (due is None or reads_as_written(due.at, self._zone)):
+            conversation = changed(conversation, due=Due(due.kind, read_time(utc(due.at), self._zone)))
+        return conversation
 
     def _record_effect(self, conversation: Conversation, effect: Effect, at: datetime) -> None:
         match effect:

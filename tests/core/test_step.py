@@ -111,6 +111,8 @@ def test_step_is_total_deterministic_and_never_strands_anybody(block: int) -> No
 
             assert step(dialog, conversation, event) == done, seed
             assert repr(conversation) == before, seed
+            has_changed = done.conversation is not conversation
+            assert done.conversation.version == conversation.version + has_changed, seed
             assert_not_stranded(dialog, done)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import pytest
 from world import NOON, ZONE
@@ -84,3 +85,25 @@ def test_equal_times_of_two_zones_are_journalled_each_in_its_own() -> None:
 
     assert rows.load(rows.event_json(HelpAsked(NOON)))["at"] == NOON.isoformat()
     assert rows.load(rows.event_json(HelpAsked(there)))["at"] == there.isoformat() != NOON.isoformat()
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+LEFT_OUT = datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN)  # no clock there ever shows it
+TWICE = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN)
+TIMES = (
+    (NOON, ZONE, True),
+    (NOON + timedelta(milliseconds=7), ZONE, True),
+    (NOON + timedelta(microseconds=7), ZONE, False),
+    (NOON.astimezone(UTC), ZONE, False),
+    (LEFT_OUT, BERLIN, False),
+    (LEFT_OUT - timedelta(hours=1), BERLIN, True),
+    (TWICE, BERLIN, True),
+)
+
+
+@pytest.mark.parametrize(("at", "zone", "same"), TIMES)
+def test_a_time_reads_as_written_where_it_is_the_very_same(at: datetime, zone: ZoneInfo, *, same: bool) -> None:
+    """To the last digit, in the same zone, on the same side of a clock that is set back."""
+    read = rows.read_time(rows.utc(at), zone)
+
+    assert rows.reads_as_written(at, zone) is same is (repr(read) == repr(at))
