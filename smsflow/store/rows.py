@@ -23,7 +23,6 @@ __all__ = [
     "conversation_row",
     "dump",
     "event_json",
-    "identity_row",
     "load",
     "opening_json",
     "place_row",
@@ -77,23 +76,21 @@ def load(text: str) -> Any:  # noqa: ANN401 - JSON is anything
 
 def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
     """The values of `CONVERSATION_COLUMNS` without id and version."""
-    return *identity_row(conversation), *place_row(conversation)
-
-
-def identity_row(conversation: Conversation) -> tuple[str, ...]:
-    """The values of the first `CONVERSATION_COLUMNS` after id, up to state: whose conversation it is."""
     return (
         conversation.dialog,
         conversation.revision,
         conversation.birth_id,
         conversation.msisdn,
         conversation.child,
-        conversation.language,
+        *place_row(conversation),
     )
 
 
 def place_row(conversation: Conversation) -> tuple[Any, ...]:
-    """The values of `CONVERSATION_COLUMNS` from state on, without version: where it stands."""
+    """The values of `CONVERSATION_COLUMNS` from language on, without version: where it stands.
+
+    A step changes nothing that comes before, but for the phone.
+    """
     due, asked_at = conversation.due, conversation.asked_at
     body = {
         "facts": conversation.facts,
@@ -108,6 +105,7 @@ def place_row(conversation: Conversation) -> tuple[Any, ...]:
         "sealed": conversation.sealed,
     }
     return (
+        conversation.language,
         conversation.state,
         conversation.status._value_,  # as `value` says, which is a function in Python
         conversation.result,

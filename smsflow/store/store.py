@@ -32,7 +32,6 @@ from smsflow.store.rows import (
     conversation_row,
     dump,
     event_json,
-    identity_row,
     opening_json,
     place_row,
     read_conversation,
@@ -44,11 +43,10 @@ from smsflow.store.rows import (
 __all__ = ["Application", "Store", "open_store"]
 
 _MOVE_ON = (
-    "UPDATE conversation SET state=?, status=?, result=?, wait=?, misread=?, reminded=?, asked_at=?, due_kind=?,"
-    " due_at=?, body=?, version=?, closed_at=coalesce(closed_at, ?) WHERE id=? AND version=?"
+    "UPDATE conversation SET language=?, state=?, status=?, result=?, wait=?, misread=?, reminded=?, asked_at=?,"
+    " due_kind=?, due_at=?, body=?, version=?, closed_at=coalesce(closed_at, ?) WHERE id=? AND version=?"
 )
-_MOVE = _MOVE_ON.replace(" SET ", " SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, language=?, ", 1)
-
+_MOVE_TO_PHONE = _MOVE_ON.replace(" SET ", " SET msisdn=?, ", 1)  # by itself: the index over it must be written
 
 _WAITING_KINDS = (  # from one to the next in the index, however many wait of each
     "WITH RECURSIVE waiting(kind) AS (SELECT min(kind) FROM application WHERE status = 'queued' UNION ALL"
@@ -300,16 +298,12 @@ class Store:
         """
         after, at = step.conversation, utc(event.at)
         if after is not before:
-            identity = identity_row(after)
-            same = identity == identity_row(before)  # as a rule: then the indexes over it need no writing
+            phone = () if after.msisdn == before.msisdn else (after.msisdn,)
             closed_at = at if after.status is Status.CLOSED else None
             cursor = self._execute(
-                _MOVE_ON if same else _MOVE,
-                (
-                    *(() if same else identity),
-                    *place_row(after), after.version, closed_at, before.case, before.version,
-                ),
-            )  # fmt: skip
+                _MOVE_TO_PHONE if phone else _MOVE_ON,
+                (*phone, *place_row(after), after.version, closed_at, before.case, before.version),
+            )
             if cursor.rowcount != 1:
                 self._recent.clear()
                 raise StaleConversation(before.case, before.version)

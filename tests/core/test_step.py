@@ -113,7 +113,14 @@ def test_step_is_total_deterministic_and_never_strands_anybody(block: int) -> No
             assert repr(conversation) == before, seed
             has_changed = done.conversation is not conversation
             assert done.conversation.version == conversation.version + has_changed, seed
+            assert identity_of(done.conversation) == identity_of(conversation), seed
             assert_not_stranded(dialog, done)
+
+
+def identity_of(conversation: Conversation) -> tuple[object, ...]:
+    """What no step changes; the store does not write it again."""
+    names = ("case", "dialog", "revision", "birth_id", "child")
+    return tuple(getattr(conversation, name) for name in names)
 
 
 def assert_not_stranded(dialog: Dialog, done: Step) -> None:
