@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from smsflow.core.conversation import Asked, Conversation, Draft, Due, DueKind, Status, changed
@@ -72,9 +73,13 @@ class Move:
         """Stand at the question, send it, and start its clock; `page` of a long list, 0 first."""
         draft = self._stand_at(ask.name, page=page)
         address = address_of(self.dialog, draft, ask)
-        before = [known for known in draft.printed.get(ask.name, ()) if known != address]
-        draft.printed = {**draft.printed, ask.name: (*before, address)}
-        draft.asked_at, draft.due = self.opens_at, next_due(ask, self.opens_at, reminded=0)
+        before = draft.printed.get(ask.name)
+        again = () if before is None else [known for known in before if known != address]
+        draft.printed = {**draft.printed, ask.name: (*again, address)}
+        draft.asked_at, draft.due = (
+            self.opens_at,
+            _first_due(self.dialog, ask.name, self.opens_at, self.opens_at.tzinfo),
+        )
         self.send(render_question(self.dialog, draft, ask, address, self.at), only_in_wait=True)
 
     def _stand_at(self, name: str, *, page: int = 0) -> Any:  # noqa: ANN401 - as `draft`
@@ -137,6 +142,17 @@ def next_due(ask: Ask, asked_at: datetime, *, reminded: int, reminded_at: dateti
     if reminded_at and remind:
         end = max(end, reminded_at + (give_up.after(asked_at) - remind[-1].after(asked_at)))
     return Due(DueKind.GIVE_UP, end)
+
+
+@lru_cache(maxsize=256)  # many who answer in the same moment are asked the same
+def _first_due(dialog: Dialog, state: str, asked_at: datetime, _zone: tzinfo | None) -> Due:
+    """When silence is first noticed after question `state`.
+
+    `_zone` tells equal times apart: three working days later they need not be equal.
+    """
+    ask = dialog.states[state]
+    assert isinstance(ask, Ask)  # noqa: S101 - whoever calls has it
+    return next_due(ask, asked_at, reminded=0)
 
 
 def _content(dialog: Dialog, conversation: Conversation, wait: Wait) -> dict[str, str]:

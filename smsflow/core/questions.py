@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from smsflow.core.conversation import Asked, Conversation, Status
+from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
 from smsflow.core.names import fold_words
 from smsflow.core.reply import Answer, Kind, Question, Reading, answer, is_before_name, may_answer
@@ -19,7 +19,6 @@ from smsflow.core.reply import Answer, Kind, Question, Reading, answer, is_befor
 __all__ = [
     "Found",
     "Missed",
-    "address_after",
     "address_of",
     "chosen",
     "find_answer",
@@ -61,20 +60,15 @@ def print_reply(digits: str) -> str:
 
 
 def address_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
-    """The joined digits under which `ask` is asked from where the conversation stands."""
-    return address_after(dialog, conversation.child, conversation.trail, ask)
-
-
-def address_after(dialog: Dialog, child: str, trail: Sequence[Asked], ask: Ask) -> str:
-    """The joined digits under which `ask` is asked when `trail` was answered on the way to it.
+    """The joined digits under which `ask` is asked when the conversation's trail was answered on the way to it.
 
     Each answer of a trail has the address of its question, so the last one tells what all of them have added.
     """
     if dialog.scheme is Scheme.FIXED:
-        return dialog.service + child + ask.number
-    if not trail:
-        return dialog.service + child
-    state, address, value = trail[-1]
+        return dialog.service + conversation.child + ask.number
+    if not conversation.trail:
+        return dialog.service + conversation.child
+    state, address, value = conversation.trail[-1]
     return address + value if state in _adding(dialog) else address
 
 
