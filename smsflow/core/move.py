@@ -23,6 +23,8 @@ class Move:
     many fields, and is copied once.
     """
 
+    __slots__ = ("at", "dialog", "effects", "now", "opens_at", "urgency")
+
     def __init__(
         self, dialog: Dialog, conversation: Conversation, at: datetime, opens_at: datetime, urgency: Urgency
     ) -> None:
@@ -86,7 +88,8 @@ class Move:
         """Stand at state `name`; return the draft."""
         draft = self.draft
         draft.state, draft.page, draft.trail = name, page, self._trail_to(name)
-        draft.sealed = min(draft.sealed, len(draft.trail))
+        if draft.sealed > len(draft.trail):
+            draft.sealed = len(draft.trail)
         draft.wait += 1
         draft.misread = draft.reminded = 0
         return draft

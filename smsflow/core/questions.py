@@ -168,7 +168,7 @@ def _find_at_a_glance(reading: Reading, held: _Held) -> Found | None:
 
 def _find_code(digits: str, held: _Held) -> Found | None:
     """The choice that `digits` are to an open question, and to no other that was ever printed; else None."""
-    found: Found | None = None
+    hit: tuple[int, str, str] | None = None
     for index, (dialog, conversation) in enumerate(held):
         ever = _ever_offered(dialog)
         for state, addresses in conversation.printed.items():
@@ -177,16 +177,19 @@ def _find_code(digits: str, held: _Held) -> Found | None:
                 return None
             for address in addresses:
                 if digits.startswith(address) and digits[len(address) :] in codes:
-                    if found:
+                    if hit:
                         return None
-                    found = Found(index, state, digits[len(address) :], "", ())
-    if found is None:
+                    hit = index, state, digits[len(address) :]
+    if hit is None:
         return None
-    dialog, conversation = held[found.index]
-    if found.state != conversation.state:
+    index, state, value = hit
+    dialog, conversation = held[index]
+    if state != conversation.state:
         return None
-    group = group_of(dialog, conversation, _ask(dialog, found.state))
-    return found if found.value in _offered(dialog, found.state, group, conversation.page) else None
+    group = group_of(dialog, conversation, _ask(dialog, state))
+    if value not in _offered(dialog, state, group, conversation.page):
+        return None
+    return Found(index, state, value, "", ())
 
 
 def _find_name(reading: Reading, held: _Held) -> Found | None:

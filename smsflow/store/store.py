@@ -317,7 +317,7 @@ class Store:
                 at,
                 before.case,
                 event_json(event),
-                step.outcome.value,
+                step.outcome._value_,
                 before.state,
                 after.state,
                 before.revision,
