@@ -97,6 +97,8 @@ class Move:
     def _trail_to(self, name: str) -> tuple[Asked, ...]:
         """What was answered on the way to `name`. A question that is asked again takes back what came since."""
         trail = self.now.trail
+        if name not in self.now.printed:  # so it was never answered
+            return trail
         for place, (state, _, _) in enumerate(trail):
             if state == name:
                 return trail[:place]

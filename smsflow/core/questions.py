@@ -170,16 +170,15 @@ def _find_code(digits: str, held: _Held) -> Found | None:
     """The choice that `digits` are to an open question, and to no other that was ever printed; else None."""
     hit: tuple[int, str, str] | None = None
     for index, (dialog, conversation) in enumerate(held):
-        ever = _ever_offered(dialog)
         for state, addresses in conversation.printed.items():
-            codes = ever.get(state)
-            if codes is None:
+            values = _ever_read(dialog, state, addresses)
+            if values is None:
                 return None
-            for address in addresses:
-                if digits.startswith(address) and digits[len(address) :] in codes:
-                    if hit:
-                        return None
-                    hit = index, state, digits[len(address) :]
+            if digits in values:
+                value = values[digits]
+                if hit or value is None:
+                    return None
+                hit = index, state, value
     if hit is None:
         return None
     index, state, value = hit
@@ -190,6 +189,23 @@ def _find_code(digits: str, held: _Held) -> Found | None:
     if value not in _offered(dialog, state, group, conversation.page):
         return None
     return Found(index, state, value, "", ())
+
+
+@lru_cache(maxsize=1024)  # thousands of mothers were asked under the same addresses
+def _ever_read(dialog: Dialog, state: str, addresses: tuple[str, ...]) -> Mapping[str, str | None] | None:
+    """For all digits of a reply that may answer a question under one of `addresses`, what they answer.
+
+    None where that depends on the address that is meant; and None for all of a question for digits.
+    """
+    codes = _ever_offered(dialog).get(state)
+    if codes is None:
+        return None
+    values: dict[str, str | None] = {}
+    for address in addresses:
+        for code in codes:
+            digits = address + code
+            values[digits] = None if digits in values else code
+    return values
 
 
 def _find_name(reading: Reading, held: _Held) -> Found | None:
