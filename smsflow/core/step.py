@@ -40,37 +40,33 @@ def step(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
 
     The very same conversation when nothing has changed; another has the next `version`.
     """
-    done = _take(dialog, conversation, event)
+    match event:
+        case Answered():
+            done = take_answer(dialog, conversation, event)
+        case NotUnderstood():
+            done = not_understood(dialog, conversation, event)
+        case HelpAsked():
+            done = _help(dialog, conversation, event.at)
+        case Stopped():
+            done = _stopped(dialog, conversation, event)
+        case Began():
+            done = Move(dialog, conversation, event.at, event.opens_at, Urgency.BULK).go(BEGAN)
+        case TimerFired():
+            done = _timer(dialog, conversation, event)
+        case BodyAnswered():
+            done = _body_answered(dialog, conversation, event)
+        case Suspended():
+            done = _suspended(conversation, event)
+        case Resumed():
+            done = _resumed(dialog, conversation, event)
+        case Ended():
+            done = _ended(conversation, event)
+        case _:
+            assert_never(event)
     after = done.conversation
     if after is not conversation:  # it was made just now, and nobody else has it yet
         object.__setattr__(after, "version", conversation.version + 1)
     return done
-
-
-def _take(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
-    match event:
-        case Answered():
-            return take_answer(dialog, conversation, event)
-        case NotUnderstood():
-            return not_understood(dialog, conversation, event)
-        case HelpAsked():
-            return _help(dialog, conversation, event.at)
-        case Stopped():
-            return _stopped(dialog, conversation, event)
-        case Began():
-            return Move(dialog, conversation, event.at, event.opens_at, Urgency.BULK).go(BEGAN)
-        case TimerFired():
-            return _timer(dialog, conversation, event)
-        case BodyAnswered():
-            return _body_answered(dialog, conversation, event)
-        case Suspended():
-            return _suspended(conversation, event)
-        case Resumed():
-            return _resumed(dialog, conversation, event)
-        case Ended():
-            return _ended(conversation, event)
-        case _:
-            assert_never(event)
 
 
 # --- replies ---------------------------------------------------------------------------------------

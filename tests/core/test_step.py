@@ -1,7 +1,7 @@
 """`step` as a function: total, deterministic, and careful with its arguments."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -186,6 +186,17 @@ def test_timer_of_an_earlier_wait_is_stale() -> None:
 
     assert step(dialog, asked, TimerFired(later, later, asked.wait - 1)).outcome is Outcome.STALE
     assert step(dialog, asked, TimerFired(BEGIN, BEGIN, asked.wait)).outcome is Outcome.STALE
+
+
+def test_a_reminder_is_in_the_zone_in_which_she_was_asked() -> None:
+    """What is remembered for those who were asked in a moment is not another zone's, though the times are equal."""
+    dialog = next(dialog for dialog in DIALOGS if dialog.starts_at_birth)
+    for at in (BEGIN, BEGIN.astimezone(UTC), BEGIN):
+        due = step(dialog, new(dialog), Began(at, at)).conversation.due
+
+        assert due is not None
+        assert due.at.tzinfo is at.tzinfo
+        assert due.at == at + timedelta(hours=24)
 
 
 def test_texts_go_in_the_lane_of_what_brought_them() -> None:
