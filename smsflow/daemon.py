@@ -270,8 +270,9 @@ class Daemon:
             self.store.after_commit(
                 lambda: _log.info(CASE_CLOSED, case=after.case, dialog=after.dialog, result=after.result)
             )
-        if any(isinstance(effect, Apply) for effect in done.effects):
-            self._gateways.wake()
+        for effect in done.effects:
+            if isinstance(effect, Apply):
+                self._gateways.wake()
 
     def _beat(self) -> None:
         """A tick's transaction has ended: systemd is told, as often as it wants to be."""

@@ -6,7 +6,8 @@ Called inside a transaction of the store, like the engine that it moves conversa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from smsflow.core.conversation import Conversation, Status
@@ -54,7 +55,7 @@ class Replies:
         """Take a text that came in: store it, find whose answer it is, move that conversation."""
         if inbound.msisdn:
             self._store.people.note_link(inbound.msisdn, inbound.link)
-        if self._store.inbound.is_delivered_again(inbound, inbound.at - REDELIVERY):
+        if self._store.inbound.is_delivered_again(inbound, _redelivered_since(inbound.at)):
             handled = self._handle_again(inbound)
         else:
             handled = self._handle(inbound)
@@ -93,7 +94,7 @@ class Replies:
             return Handled(Outcome.REPEATED.value, "delivered_again")
         conversation = held[found.index][1]
         is_bare = BARE in found.coercions
-        if not is_bare and self._store.inbound.is_written_again(inbound, inbound.at - REDELIVERY):
+        if not is_bare and self._store.inbound.is_written_again(inbound, _redelivered_since(inbound.at)):
             return self._handle(inbound)
         asked = question_of(*held[found.index])
         if asked is not None and (is_bare or found.state == conversation.state):
@@ -118,7 +119,7 @@ class Replies:
         reading = read(inbound.text)
         if reading.keyword is Keyword.STOP:
             return self._stop(inbound, held)
-        if not any(conversation.status is not Status.CLOSED for _, conversation in held):
+        if not _going(held):
             return self._no_open_case(inbound, reading, held)
         if reading.keyword is Keyword.HELP:
             return self._help(inbound, held)
@@ -151,21 +152,21 @@ class Replies:
     ) -> Handled:
         done = self._engine.move(conversation, event)
         return Handled(
-            outcome=done.outcome.value,
-            reason=reason,
-            case=conversation.case,
-            dialog=conversation.dialog,
-            revision=conversation.revision,
-            from_state=conversation.state,
-            to_state=done.conversation.state,
-            effects=len(done.effects),
-            coercions=coercions,
+            done.outcome._value_,
+            reason,
+            conversation.case,
+            conversation.dialog,
+            conversation.revision,
+            conversation.state,
+            done.conversation.state,
+            len(done.effects),
+            coercions,
         )
 
     def _stop(self, inbound: Inbound, held: _Held) -> Handled:
         """Every conversation of the phone ends, and stays ended; one text confirms it."""
         handled = Handled(Outcome.STOPPED.value)
-        going = [conversation for _, conversation in held if conversation.status is not Status.CLOSED]
+        going = _going(held)
         stopped = self._store.people.is_stopped(inbound.msisdn)
         if going or not stopped:  # a second STOP must not drop the answer to the first
             self._store.outbox.drop_phone(inbound.msisdn, inbound.at)
@@ -212,6 +213,16 @@ class Replies:
         """Somebody without a case: the first dialog's words, in its first language."""
         dialog = self._engine.any_dialog
         return dialog, Conversation(0, dialog.name, dialog.revision, "", msisdn, "", dialog.languages[0])
+
+
+@lru_cache(maxsize=16)  # the replies of one read share a moment
+def _redelivered_since(at: datetime) -> datetime:
+    return at - REDELIVERY
+
+
+def _going(held: _Held) -> list[Conversation]:
+    """Those that are open or suspended."""
+    return [conversation for _, conversation in held if conversation.status is not Status.CLOSED]
 
 
 def _is_choice(held: _Held, found: Found) -> bool:

@@ -52,8 +52,8 @@ class Conversation:
 
     `trail` holds the answered questions on the way to `state`, in order. `printed` holds every address
     ever printed for a question, newest last. `wait` counts the states entered: what was meant for an
-    earlier wait is stale. `version` counts the commits. `facts` come from the birth's record, from bodies,
-    and from the dialog that began this one.
+    earlier wait is stale. `version` counts the steps that changed it. `facts` come from the birth's record,
+    from bodies, and from the dialog that began this one.
     """
 
     case: int

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from smsflow.core.conversation import Asked, Conversation, Draft, Due, DueKind, Status, changed
@@ -21,6 +22,8 @@ class Move:
     `now` is the conversation as it came, and from the first change on a draft of the next one: a conversation has
     many fields, and is copied once.
     """
+
+    __slots__ = ("at", "dialog", "effects", "now", "opens_at", "urgency")
 
     def __init__(
         self, dialog: Dialog, conversation: Conversation, at: datetime, opens_at: datetime, urgency: Urgency
@@ -72,16 +75,21 @@ class Move:
         """Stand at the question, send it, and start its clock; `page` of a long list, 0 first."""
         draft = self._stand_at(ask.name, page=page)
         address = address_of(self.dialog, draft, ask)
-        before = [known for known in draft.printed.get(ask.name, ()) if known != address]
-        draft.printed = {**draft.printed, ask.name: (*before, address)}
-        draft.asked_at, draft.due = self.opens_at, next_due(ask, self.opens_at, reminded=0)
+        before = draft.printed.get(ask.name)
+        again = () if before is None else [known for known in before if known != address]
+        draft.printed = {**draft.printed, ask.name: (*again, address)}
+        draft.asked_at, draft.due = (
+            self.opens_at,
+            _first_due(self.dialog, ask.name, self.opens_at, self.opens_at.tzinfo),
+        )
         self.send(render_question(self.dialog, draft, ask, address, self.at), only_in_wait=True)
 
     def _stand_at(self, name: str, *, page: int = 0) -> Any:  # noqa: ANN401 - as `draft`
         """Stand at state `name`; return the draft."""
         draft = self.draft
         draft.state, draft.page, draft.trail = name, page, self._trail_to(name)
-        draft.sealed = min(draft.sealed, len(draft.trail))
+        if draft.sealed > len(draft.trail):
+            draft.sealed = len(draft.trail)
         draft.wait += 1
         draft.misread = draft.reminded = 0
         return draft
@@ -89,6 +97,8 @@ class Move:
     def _trail_to(self, name: str) -> tuple[Asked, ...]:
         """What was answered on the way to `name`. A question that is asked again takes back what came since."""
         trail = self.now.trail
+        if name not in self.now.printed:  # so it was never answered
+            return trail
         for place, (state, _, _) in enumerate(trail):
             if state == name:
                 return trail[:place]
@@ -137,6 +147,17 @@ def next_due(ask: Ask, asked_at: datetime, *, reminded: int, reminded_at: dateti
     if reminded_at and remind:
         end = max(end, reminded_at + (give_up.after(asked_at) - remind[-1].after(asked_at)))
     return Due(DueKind.GIVE_UP, end)
+
+
+@lru_cache(maxsize=256)  # many who answer in the same moment are asked the same
+def _first_due(dialog: Dialog, state: str, asked_at: datetime, _zone: tzinfo | None) -> Due:
+    """When silence is first noticed after question `state`.
+
+    `_zone` tells equal times apart: three working days later they need not be equal.
+    """
+    ask = dialog.states[state]
+    assert isinstance(ask, Ask)  # noqa: S101 - whoever calls has it
+    return next_due(ask, asked_at, reminded=0)
 
 
 def _content(dialog: Dialog, conversation: Conversation, wait: Wait) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from smsflow.core.conversation import Asked, Conversation, Status
+from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import MORE, PAGE, Ask, Dialog, Option, Scheme
 from smsflow.core.names import fold_words
 from smsflow.core.reply import Answer, Kind, Question, Reading, answer, is_before_name, may_answer
@@ -19,7 +19,6 @@ from smsflow.core.reply import Answer, Kind, Question, Reading, answer, is_befor
 __all__ = [
     "Found",
     "Missed",
-    "address_after",
     "address_of",
     "chosen",
     "find_answer",
@@ -61,20 +60,15 @@ def print_reply(digits: str) -> str:
 
 
 def address_of(dialog: Dialog, conversation: Conversation, ask: Ask) -> str:
-    """The joined digits under which `ask` is asked from where the conversation stands."""
-    return address_after(dialog, conversation.child, conversation.trail, ask)
-
-
-def address_after(dialog: Dialog, child: str, trail: Sequence[Asked], ask: Ask) -> str:
-    """The joined digits under which `ask` is asked when `trail` was answered on the way to it.
+    """The joined digits under which `ask` is asked when the conversation's trail was answered on the way to it.
 
     Each answer of a trail has the address of its question, so the last one tells what all of them have added.
     """
     if dialog.scheme is Scheme.FIXED:
-        return dialog.service + child + ask.number
-    if not trail:
-        return dialog.service + child
-    state, address, value = trail[-1]
+        return dialog.service + conversation.child + ask.number
+    if not conversation.trail:
+        return dialog.service + conversation.child
+    state, address, value = conversation.trail[-1]
     return address + value if state in _adding(dialog) else address
 
 
@@ -174,25 +168,44 @@ def _find_at_a_glance(reading: Reading, held: _Held) -> Found | None:
 
 def _find_code(digits: str, held: _Held) -> Found | None:
     """The choice that `digits` are to an open question, and to no other that was ever printed; else None."""
-    found: Found | None = None
+    hit: tuple[int, str, str] | None = None
     for index, (dialog, conversation) in enumerate(held):
-        ever = _ever_offered(dialog)
         for state, addresses in conversation.printed.items():
-            codes = ever.get(state)
-            if codes is None:
+            values = _ever_read(dialog, state, addresses)
+            if values is None:
                 return None
-            for address in addresses:
-                if digits.startswith(address) and digits[len(address) :] in codes:
-                    if found:
-                        return None
-                    found = Found(index, state, digits[len(address) :], "", ())
-    if found is None:
+            if digits in values:
+                value = values[digits]
+                if hit or value is None:
+                    return None
+                hit = index, state, value
+    if hit is None:
         return None
-    dialog, conversation = held[found.index]
-    if found.state != conversation.state:
+    index, state, value = hit
+    dialog, conversation = held[index]
+    if state != conversation.state:
         return None
-    group = group_of(dialog, conversation, _ask(dialog, found.state))
-    return found if found.value in _offered(dialog, found.state, group, conversation.page) else None
+    group = group_of(dialog, conversation, _ask(dialog, state))
+    if value not in _offered(dialog, state, group, conversation.page):
+        return None
+    return Found(index, state, value, "", ())
+
+
+@lru_cache(maxsize=1024)  # thousands of mothers were asked under the same addresses
+def _ever_read(dialog: Dialog, state: str, addresses: tuple[str, ...]) -> Mapping[str, str | None] | None:
+    """For all digits of a reply that may answer a question under one of `addresses`, what they answer.
+
+    None where that depends on the address that is meant; and None for all of a question for digits.
+    """
+    codes = _ever_offered(dialog).get(state)
+    if codes is None:
+        return None
+    values: dict[str, str | None] = {}
+    for address in addresses:
+        for code in codes:
+            digits = address + code
+            values[digits] = None if digits in values else code
+    return values
 
 
 def _find_name(reading: Reading, held: _Held) -> Found | None:

@@ -45,19 +45,20 @@ def render_question(dialog: Dialog, conversation: Conversation, ask: Ask, addres
     group, page = group_of(dialog, conversation, ask), conversation.page
     words = _words_of(dialog, ask.name, group, page, conversation.language)
     reply = print_reply(address + MORE * page)
-    if words.around:
-        return reply.join(words.around)
-
-    def value_of(name: str, argument: str) -> str:
-        return reply if name == "reply" else _value(dialog, conversation, name, argument, at)
-
-    return fill_within(words.template, value_of, lambda text: segments(text) <= dialog.budget)
+    return reply.join(words.around) if words.around else _fill(dialog, conversation, words.template, at, reply)
 
 
 def _fill_slowly(dialog: Dialog, conversation: Conversation, template: Template, at: datetime) -> str:
     """Return any text, filled with what is known of the conversation."""
+    return _fill(dialog, conversation, template, at, None)
+
+
+def _fill(dialog: Dialog, conversation: Conversation, template: Template, at: datetime, reply: str | None) -> str:
+    """Return the text of a template; `reply` stands for `{reply}`, where it is known already."""
 
     def value_of(name: str, argument: str) -> str:
+        if name == "reply" and reply is not None:
+            return reply
         return _value(dialog, conversation, name, argument, at)
 
     return fill_within(template, value_of, lambda text: segments(text) <= dialog.budget)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from smsflow.core.conversation import Conversation
 from smsflow.core.dialog import Dialog
@@ -15,13 +14,9 @@ __all__ = ["replay"]
 
 
 def replay(dialog: Dialog, opening: Conversation, events: Iterable[Event]) -> Iterator[Step]:
-    """What each of `events` did to `opening`, in order; the last step holds the conversation as it stands.
-
-    As in the store, the version counts the steps that changed something.
-    """
+    """What each of `events` did to `opening`, in order; the last step holds the conversation as it stands."""
     now = opening
     for event in events:
         done = step(dialog, now, event)
-        if done.conversation is not now:
-            now = replace(done.conversation, version=now.version + 1)
-        yield done._replace(conversation=now)
+        now = done.conversation
+        yield done

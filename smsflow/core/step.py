@@ -36,30 +36,37 @@ __all__ = ["step"]
 
 
 def step(dialog: Dialog, conversation: Conversation, event: Event) -> Step:
-    """Where `conversation` stands after `event`, what follows, and what the event turned out to be."""
+    """Where `conversation` stands after `event`, what follows, and what the event turned out to be.
+
+    The very same conversation when nothing has changed; another has the next `version`.
+    """
     match event:
         case Answered():
-            return take_answer(dialog, conversation, event)
+            done = take_answer(dialog, conversation, event)
         case NotUnderstood():
-            return not_understood(dialog, conversation, event)
+            done = not_understood(dialog, conversation, event)
         case HelpAsked():
-            return _help(dialog, conversation, event.at)
+            done = _help(dialog, conversation, event.at)
         case Stopped():
-            return _stopped(dialog, conversation, event)
+            done = _stopped(dialog, conversation, event)
         case Began():
-            return Move(dialog, conversation, event.at, event.opens_at, Urgency.BULK).go(BEGAN)
+            done = Move(dialog, conversation, event.at, event.opens_at, Urgency.BULK).go(BEGAN)
         case TimerFired():
-            return _timer(dialog, conversation, event)
+            done = _timer(dialog, conversation, event)
         case BodyAnswered():
-            return _body_answered(dialog, conversation, event)
+            done = _body_answered(dialog, conversation, event)
         case Suspended():
-            return _suspended(conversation, event)
+            done = _suspended(conversation, event)
         case Resumed():
-            return _resumed(dialog, conversation, event)
+            done = _resumed(dialog, conversation, event)
         case Ended():
-            return _ended(conversation, event)
+            done = _ended(conversation, event)
         case _:
             assert_never(event)
+    after = done.conversation
+    if after is not conversation:  # it was made just now, and nobody else has it yet
+        object.__setattr__(after, "version", conversation.version + 1)
+    return done
 
 
 # --- replies ---------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class FreshTexts:
             self._next_id = self._look("SELECT coalesce(max(id), 0) + 1 FROM outbox", ()).fetchone()[0]
         added, not_before = utc(at), send.not_before
         self._texts[self._next_id] = _Fresh(
-            self._next_id, case, msisdn, send.text, _count_segments(send.text), int(send.urgency), wait,
+            self._next_id, case, msisdn, send.text, _count_segments(send.text), send.urgency._value_, wait,
             added if not_before is at else utc(not_before), added, route,
             "queued" if not_before <= at else "held",
         )  # fmt: skip

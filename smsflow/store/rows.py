@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from smsflow.core import events
 from smsflow.core.conversation import Asked, Conversation, Due, DueKind, Status, made
@@ -23,7 +23,6 @@ __all__ = [
     "conversation_row",
     "dump",
     "event_json",
-    "identity_row",
     "load",
     "opening_json",
     "place_row",
@@ -31,6 +30,7 @@ __all__ = [
     "read_event",
     "read_opening",
     "read_time",
+    "reads_as_written",
     "utc",
 ]
 
@@ -54,6 +54,16 @@ def read_time(text: str, zone: tzinfo) -> datetime:
     return datetime.fromisoformat(text).astimezone(zone)
 
 
+def reads_as_written(at: datetime, zone: tzinfo) -> bool:
+    """Whether a time that is stored is read again in `zone` as it is, to the last digit.
+
+    It is not where it has more of them than are stored, nor where no clock of the zone ever shows it: a day later
+    by the clock may fall into an hour that is left out in spring.
+    """
+    read = read_time(utc(at), zone)
+    return read == at and at.tzinfo is zone and read.fold == at.fold
+
+
 def dump(value: Any) -> str:  # noqa: ANN401 - JSON is anything
     """Compact JSON, letters as they are."""
     return orjson.dumps(value).decode() if orjson else _ENCODER.encode(value)
@@ -66,29 +76,30 @@ def load(text: str) -> Any:  # noqa: ANN401 - JSON is anything
 
 def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
     """The values of `CONVERSATION_COLUMNS` without id and version."""
-    return *identity_row(conversation), *place_row(conversation)
-
-
-def identity_row(conversation: Conversation) -> tuple[str, ...]:
-    """The values of the first `CONVERSATION_COLUMNS` after id, up to language: whose conversation it is."""
     return (
         conversation.dialog,
         conversation.revision,
         conversation.birth_id,
         conversation.msisdn,
         conversation.child,
+        *place_row(conversation),
     )
 
 
 def place_row(conversation: Conversation) -> tuple[Any, ...]:
-    """The values of `CONVERSATION_COLUMNS` from language on, without version: where it stands."""
+    """The values of `CONVERSATION_COLUMNS` from language on, without version: where it stands.
+
+    A step changes nothing that comes before, but for the phone.
+    """
     due, asked_at = conversation.due, conversation.asked_at
     body = {
         "facts": conversation.facts,
         "answers": conversation.answers,
-        "trail": [_asked(asked) for asked in conversation.trail],
+        "trail": [
+            (state, address, value) for state, address, value in conversation.trail
+        ],  # orjson takes no `Asked`
         "held": conversation.held,
-        "back": conversation.back and _asked(conversation.back),
+        "back": conversation.back and tuple(conversation.back),
         "printed": conversation.printed,
         "page": conversation.page,
         "sealed": conversation.sealed,
@@ -96,20 +107,16 @@ def place_row(conversation: Conversation) -> tuple[Any, ...]:
     return (
         conversation.language,
         conversation.state,
-        conversation.status.value,
+        conversation.status._value_,  # as `value` says, which is a function in Python
         conversation.result,
         conversation.wait,
         conversation.misread,
         conversation.reminded,
         utc(asked_at) if asked_at else None,
-        due.kind.value if due else None,
+        due.kind._value_ if due else None,
         utc(due.at) if due else None,
         dump(body),
     )
-
-
-def _asked(asked: Asked) -> tuple[str, str, str]:
-    return asked.state, asked.address, asked.value
 
 
 def read_conversation(row: tuple[Any, ...], zone: tzinfo) -> Conversation:
@@ -151,23 +158,48 @@ _DUE_KINDS = {kind.value: kind for kind in DueKind}
 
 def event_json(event: Event) -> str:
     """An event as it is journalled: its name and every field."""
-    values: dict[str, Any] = {"event": type(event).__name__}
-    for name in _NAMES[type(event)]:
-        value = getattr(event, name)
-        values[name] = value.isoformat() if isinstance(value, datetime) else value
+    form = _FORMS[type(event)]
+    values = form.empty.copy()
+    for name in form.plain:
+        values[name] = getattr(event, name)
+    for name in form.times:
+        at = getattr(event, name)
+        values[name] = _isoformat(at, at.tzinfo)
     return dump(values)
 
 
-_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in get_args(Event)}
+@lru_cache(maxsize=64)  # as `utc`; times in two zones may be equal, and are not written alike
+def _isoformat(at: datetime, _zone: tzinfo | None) -> str:
+    return at.isoformat()
+
+
+class _Form(NamedTuple):
+    """How events of one class are journalled: `empty` holds its name, and its fields in their order."""
+
+    empty: dict[str, Any]
+    plain: tuple[str, ...]
+    times: tuple[str, ...]
+
+
+def _form_of(kind: type[Event]) -> _Form:
+    names = tuple(field.name for field in fields(kind))
+    return _Form(
+        empty={"event": kind.__name__, **dict.fromkeys(names)},
+        plain=tuple(name for name in names if name not in _TIMES),
+        times=tuple(name for name in names if name in _TIMES),
+    )
+
+
+_TIMES = frozenset({"at", "opens_at"})
+_FORMS = {kind: _form_of(kind) for kind in get_args(Event)}
 
 
 def read_event(text: str, zone: tzinfo) -> Event:
     """The event that `event_json` wrote; times are cut to milliseconds, like the store's."""
     values: Mapping[str, Any] = load(text)
     kind = getattr(events, values["event"])
-    times = {"at", "opens_at"}
     read: dict[str, Any] = {
-        name: _milliseconds(datetime.fromisoformat(value)).astimezone(zone) if name in times else value
+        name: _milliseconds(datetime.fromisoformat(value)).astimezone(zone) if name in _TIMES else value
         for name, value in values.items()
         if name != "event"
     }

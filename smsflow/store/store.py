@@ -33,11 +33,11 @@ from smsflow.store.rows import (
     conversation_row,
     dump,
     event_json,
-    identity_row,
     opening_json,
     place_row,
     read_conversation,
     read_time,
+    reads_as_written,
     utc,
 )
 from smsflow.store.statements import Row, Statements
@@ -48,8 +48,7 @@ _MOVE_ON = (
     "UPDATE conversation SET language=?, state=?, status=?, result=?, wait=?, misread=?, reminded=?, asked_at=?,"
     " due_kind=?, due_at=?, body=?, version=?, closed_at=coalesce(closed_at, ?) WHERE id=? AND version=?"
 )
-_MOVE = _MOVE_ON.replace(" SET ", " SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, ", 1)
-
+_MOVE_TO_PHONE = _MOVE_ON.replace(" SET ", " SET msisdn=?, ", 1)  # by itself: the index over it must be written
 
 _ADD_LINE = (
     "INSERT INTO journal (at, conversation, event, outcome, from_state, to_state, revision)"
@@ -322,15 +321,13 @@ class Store:
         """
         after, at = step.conversation, utc(event.at)
         if after is not before:
-            identity = identity_row(after)
-            same = identity == identity_row(before)  # as a rule: then the indexes over it need no writing
             closed_at = at if after.status is Status.CLOSED else None
-            place = (*place_row(after), before.version + 1, closed_at, before.case, before.version)
-            if same:
+            place = (*place_row(after), after.version, closed_at, before.case, before.version)
+            if after.msisdn == before.msisdn:
                 self._statements.put(_MOVE_ON, place, before.msisdn)
-            elif self._execute(_MOVE, (*identity, *place)).rowcount != 1:
+            elif self._execute(_MOVE_TO_PHONE, (after.msisdn, *place)).rowcount != 1:
                 raise StaleConversation(before.case, before.version)
-            self._recent.move_on(before, self._as_read(after, before.version + 1))
+            self._recent.move_on(before, self._as_read(after))
         for effect in step.effects:
             self._record_effect(after, effect, event.at)
         self._statements.put(
@@ -339,7 +336,7 @@ class Store:
                 at,
                 before.case,
                 event_json(event),
-                step.outcome.value,
+                step.outcome._value_,
                 before.state,
                 after.state,
                 before.revision,
@@ -354,15 +351,17 @@ class Store:
         *_, case, version = rows[0]
         raise StaleConversation(case, version)
 
-    def _as_read(self, conversation: Conversation, version: int) -> Conversation:
-        """What was written of `conversation`, as it would be read: times by way of UTC, in our zone."""
+    def _as_read(self, conversation: Conversation) -> Conversation:
+        """What was written of `conversation`, as it would be read: times by way of UTC, in our zone.
+
+        That is the very same as a rule: our clock gives the zone's times, cut as they are stored.
+        """
         asked_at, due = conversation.asked_at, conversation.due
-        return changed(
-            conversation,
-            asked_at=read_time(utc(asked_at), self._zone) if asked_at else None,
-            due=Due(due.kind, read_time(utc(due.at), self._zone)) if due else None,
-            version=version,
-        )
+        if not (asked_at is None or reads_as_written(asked_at, self._zone)):
+            conversation = changed(conversation, asked_at=read_time(utc(asked_at), self._zone))
+        if not (due is None or reads_as_written(due.at, self._zone)):
+            conversation = changed(conversation, due=Due(due.kind, read_time(utc(due.at), self._zone)))
+        return conversation
 
     def _record_effect(self, conversation: Conversation, effect: Effect, at: datetime) -> None:
         match effect:

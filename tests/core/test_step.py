@@ -1,7 +1,7 @@
 """`step` as a function: total, deterministic, and careful with its arguments."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -111,7 +111,16 @@ def test_step_is_total_deterministic_and_never_strands_anybody(block: int) -> No
 
             assert step(dialog, conversation, event) == done, seed
             assert repr(conversation) == before, seed
+            has_changed = done.conversation is not conversation
+            assert done.conversation.version == conversation.version + has_changed, seed
+            assert identity_of(done.conversation) == identity_of(conversation), seed
             assert_not_stranded(dialog, done)
+
+
+def identity_of(conversation: Conversation) -> tuple[object, ...]:
+    """What no step changes; the store does not write it again."""
+    names = ("case", "dialog", "revision", "birth_id", "child")
+    return tuple(getattr(conversation, name) for name in names)
 
 
 def assert_not_stranded(dialog: Dialog, done: Step) -> None:
@@ -177,6 +186,17 @@ def test_timer_of_an_earlier_wait_is_stale() -> None:
 
     assert step(dialog, asked, TimerFired(later, later, asked.wait - 1)).outcome is Outcome.STALE
     assert step(dialog, asked, TimerFired(BEGIN, BEGIN, asked.wait)).outcome is Outcome.STALE
+
+
+def test_a_reminder_is_in_the_zone_in_which_she_was_asked() -> None:
+    """What is remembered for those who were asked in a moment is not another zone's, though the times are equal."""
+    dialog = next(dialog for dialog in DIALOGS if dialog.starts_at_birth)
+    for at in (BEGIN, BEGIN.astimezone(UTC), BEGIN):
+        due = step(dialog, new(dialog), Began(at, at)).conversation.due
+
+        assert due is not None
+        assert due.at.tzinfo is at.tzinfo
+        assert due.at == at + timedelta(hours=24)
 
 
 def test_texts_go_in_the_lane_of_what_brought_them() -> None:
