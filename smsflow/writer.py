@@ -5,8 +5,9 @@ fails is rolled back alone, and costs the others nothing: the group is run again
 job may run twice, and beside the store must do nothing that cannot be done twice. When the commit itself fails,
 every job of the group fails with `StoreError`, and nothing of it has happened.
 
-What comes in bulk (births, timers) stands in a line of its own: each transaction takes so much of it as is done in
-some milliseconds, after everything else. So a reply waits for some milliseconds of it, however long the line is.
+What comes in bulk (births, timers) stands in a line of its own: a transaction takes so much of it as is done in
+some milliseconds, after everything else. What has come meanwhile is then committed by itself, and only the next
+transaction takes bulk again. So a reply waits for the rest of one such transaction, however long the line is.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from smsflow.store.store import Store
 __all__ = ["Writer"]
 
 _WAIT_S = 0.01
-_BULK_S = 0.008  # of bulk in one transaction; the job that is under way then is finished
+_BULK_S = 0.012  # of bulk in one transaction; the job that is under way then is finished
 
 Result = TypeVar("Result")
 Job = Callable[[], Any]
@@ -58,6 +59,7 @@ class Writer:
         self._after = after
         self._jobs: list[tuple[Job, Done]] = []
         self._bulk: deque[tuple[Job, Done]] = deque()
+        self._took_bulk = False  # the last transaction did
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self.failing: Exception | None = None  # why the last transaction failed, None when it did not
@@ -159,8 +161,11 @@ class Writer:
             return outcomes, self._last()
 
     def _with_bulk(self, jobs: list[tuple[Job, Done]]) -> Iterator[tuple[Job, Done]]:
-        """All of `jobs`; then, added to them, of the bulk at least one, until the time is over."""
+        """All of `jobs`; then, if it is its turn, the bulk that there is time for, one at least, added to them."""
         yield from jobs
+        self._took_bulk = bool(self._bulk) and not (jobs and self._took_bulk)
+        if not self._took_bulk:
+            return
         until = self._clock() + _BULK_S
         while self._bulk:
             jobs.append(self._bulk.popleft())
