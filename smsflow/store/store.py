@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -227,6 +227,15 @@ class Store:
             found = self._conversations("msisdn = ?", msisdn)
             self._recent.keep(msisdn, found)
         return found
+
+    def load_phones(self, msisdns: Iterable[str]) -> None:
+        """Read the conversations of many phones at once: what `load_phone` has to say of each is at hand then."""
+        unread = [msisdn for msisdn in dict.fromkeys(msisdns) if self._recent.find(msisdn) is None]
+        of_each: dict[str, list[Conversation]] = {msisdn: [] for msisdn in unread}
+        for conversation in self._conversations("msisdn IN (SELECT value FROM json_each(?))", dump(unread)):
+            of_each[conversation.msisdn].append(conversation)
+        for msisdn, conversations in of_each.items():
+            self._recent.keep(msisdn, tuple(conversations))
 
     def load_birth(self, birth_id: str) -> tuple[Conversation, ...]:
         """Every conversation about a birth, oldest first."""
