@@ -42,7 +42,7 @@ def some_births(seed: int, count: int) -> list[Birth]:
 
 
 def prepare(world: World) -> None:
-    """One mother is in the base, one number has said STOP, one has a case; what is older than a month is forgotten."""
+    """One mother is in the base, one number has said STOP, one has a case; what is older is forgotten."""
     with world.store.transaction():
         world.births.bind_citizen(MOTHER, PHONE, NOON - timedelta(days=90), NOON)
         world.store.people.mark_stopped("77020000001", frozenset(), NOON)

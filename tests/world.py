@@ -52,13 +52,17 @@ class World:
             return self.births.record_birth(Birth(**(facts | changes)), self.now)  # type: ignore[arg-type]
 
     def reply(self, text: str, phone: str = PHONE, *, sequence: int = 0) -> Handled:
+        with self.store.transaction():
+            return self.take(text, phone, sequence=sequence)
+
+    def take(self, text: str, phone: str = PHONE, *, sequence: int = 0) -> Handled:
+        """As `reply`, inside of a transaction that is under way."""
         self._sequence += 1
         inbound = Inbound(
             self.now, "main", self.session, sequence or self._sequence, phone, "1414", 8,
             text.encode("utf-16-be"), text,
         )  # fmt: skip
-        with self.store.transaction():
-            return self.replies.take_reply(inbound)
+        return self.replies.take_reply(inbound)
 
     def body(self, case: int, name: str, event_id: str = "", **data: str) -> str:
         with self.store.transaction():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple, TypeAlias
 
+from smsflow.store.repeats import Repeats, Said
 from smsflow.store.rows import read_time, utc
+from smsflow.store.statements import Statements
 
 __all__ = ["Arrivals", "Inbound", "Part", "PartKey"]
 
@@ -59,6 +60,10 @@ class Part:
 PartKey: TypeAlias = tuple[str, str, str]
 _COLUMNS = "at, msisdn, destination, reference, number, total, data_coding, payload, link, session, sequence"
 _OF = "msisdn = ? AND destination = ? AND reference = ?"
+_ADD_INBOUND = (
+    "INSERT INTO inbound (at, link, session, sequence, msisdn, destination, data_coding, raw, text,"
+    " conversation, outcome, reason, coercions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _ONCE_MORE = timedelta(minutes=10)  # within it, a part that comes again was delivered again
 _SAME_MOMENT = timedelta(minutes=1)  # the parts of one text come within it, as a rule
 
@@ -66,8 +71,10 @@ _SAME_MOMENT = timedelta(minutes=1)  # the parts of one text come within it, as 
 class Arrivals:
     """Everything that links have delivered."""
 
-    def __init__(self, connection: sqlite3.Connection, zone: tzinfo) -> None:
-        self._execute = connection.execute
+    def __init__(self, statements: Statements, zone: tzinfo) -> None:
+        self._execute = statements.execute
+        self._put = statements.put
+        self._repeats = Repeats(statements)
         self._zone = zone
 
     def add_inbound(
@@ -80,41 +87,28 @@ class Arrivals:
         coercions: Sequence[str] = (),
     ) -> None:
         """Store a text as it came in, and what it turned out to be."""
-        self._execute(
-            "INSERT INTO inbound (at, link, session, sequence, msisdn, destination, data_coding, raw, text,"
-            " conversation, outcome, reason, coercions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        said = _said(inbound)
+        self._put(
+            _ADD_INBOUND,
             (
-                utc(inbound.at), inbound.link, inbound.session, inbound.sequence, inbound.msisdn,
-                inbound.destination, inbound.data_coding, inbound.raw,
-                inbound.text, case, outcome, reason, " ".join(coercions),
+                said.at, inbound.link, inbound.session, inbound.sequence, inbound.msisdn, inbound.destination,
+                inbound.data_coding, inbound.raw, inbound.text, case, outcome, reason, " ".join(coercions),
             ),
+            inbound.msisdn,
         )  # fmt: skip
+        self._repeats.note(inbound.msisdn, said)
 
     def is_delivered_again(self, inbound: Inbound, since: datetime) -> bool:
-        """Whether the same text from the same phone has come since then, and a message centre delivers it again.
-
-        A centre that saw no response does so with the same sequence number, on a new connection, or on
-        another link, which may pad it or code it otherwise. A mother who writes the same again comes in the same
-        session with a number of its own.
-        """
-        row = self._execute(
-            "SELECT 1 FROM inbound WHERE msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
-            " AND (session <> ? OR sequence = ?) LIMIT 1",
-            (inbound.msisdn, utc(since), inbound.raw, inbound.text, inbound.session, inbound.sequence),
-        ).fetchone()
-        return row is not None
+        """Whether a text has come since then, and a message centre delivers it again."""
+        return self._repeats.is_delivered_again(inbound.msisdn, _said(inbound), since)
 
     def is_written_again(self, inbound: Inbound, since: datetime) -> bool:
-        """Whether the same text came in this very session when it last came, with a number of its own.
+        """Whether a text has come since then, and its sender has written it once more."""
+        return self._repeats.is_written_again(inbound.msisdn, _said(inbound), since)
 
-        Then she has written it again, though it may have been delivered again in between.
-        """
-        came = self._execute(
-            "SELECT session, sequence FROM inbound WHERE msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
-            " ORDER BY id",
-            (inbound.msisdn, utc(since), inbound.raw, inbound.text),
-        ).fetchall()
-        return bool(came) and came[-1][0] == inbound.session and (inbound.session, inbound.sequence) not in came
+    def forget(self) -> None:
+        """What was written did not stay."""
+        self._repeats.forget()
 
     def add_part(self, part: Part) -> tuple[Part, ...]:
         """Store a part of a long text; all of its parts in order when it completes the text, else none.
@@ -204,3 +198,7 @@ class Arrivals:
         self._execute(
             "INSERT INTO undecodable (at, link, raw, reason) VALUES (?, ?, ?, ?)", (utc(at), link, raw, reason)
         )
+
+
+def _said(inbound: Inbound) -> Said:
+    return Said(utc(inbound.at), inbound.raw, inbound.text, inbound.session, inbound.sequence)

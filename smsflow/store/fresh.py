@@ -8,7 +8,6 @@ looks at the table for texts flushes first; when the transaction is rolled back,
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from smsflow.core.effects import Send
 from smsflow.core.encoding import segments
 from smsflow.store.rows import utc
+from smsflow.store.statements import Statements
 
 __all__ = ["OPEN", "FreshTexts"]
 
@@ -60,9 +60,10 @@ class _Fresh(NamedTuple):
 class FreshTexts:
     """The fresh texts, in the order in which they were added."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._execute = connection.execute
-        self._execute_many = connection.executemany
+    def __init__(self, statements: Statements) -> None:
+        self._execute = statements.execute
+        self._look = statements.look
+        self._execute_many = statements.executemany
         self._texts: dict[int, _Fresh] = {}  # by number
         self._cases: set[int | None] = set()
         self._next_id = 0  # of the next text, as long as there are some: nobody else adds one
@@ -74,7 +75,7 @@ class FreshTexts:
     def add(self, case: int | None, msisdn: str, send: Send, wait: int | None, at: datetime, *, route: str) -> None:
         """Add a text that is queued at once, or held until it may go out."""
         if not self._texts:
-            self._next_id = self._execute("SELECT coalesce(max(id), 0) + 1 FROM outbox").fetchone()[0]
+            self._next_id = self._look("SELECT coalesce(max(id), 0) + 1 FROM outbox", ()).fetchone()[0]
         added, not_before = utc(at), send.not_before
         self._texts[self._next_id] = _Fresh(
             self._next_id, case, msisdn, send.text, _count_segments(send.text), int(send.urgency), wait,

@@ -14,7 +14,6 @@ is refused for now: an urgent text takes those before it along.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +26,7 @@ from smsflow.store.fresh import OPEN, FreshTexts
 from smsflow.store.receipts import Receipts, Report
 from smsflow.store.references import References
 from smsflow.store.rows import utc
+from smsflow.store.statements import Statements
 
 __all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Sent", "Taken", "Whole"]
 
@@ -165,16 +165,22 @@ class _Batch:
 
 
 class Outbox:
-    """The texts. `flag` asks a person to look at a case."""
+    """The texts. `flag` asks a person to look at a case, `find_link` says by which link a phone last wrote."""
 
-    def __init__(self, connection: sqlite3.Connection, flag: Callable[[int | None, str, datetime], None]) -> None:
-        self._execute = connection.execute
-        self._execute_many = connection.executemany
+    def __init__(
+        self,
+        statements: Statements,
+        flag: Callable[[int | None, str, datetime], None],
+        find_link: Callable[[str], str | None],
+    ) -> None:
+        self._execute = statements.execute
+        self._execute_many = statements.executemany
         self._flag = flag
-        self.receipts = Receipts(connection)
-        self._references = References(connection)
+        self._find_link = find_link
+        self.receipts = Receipts(statements)
+        self._references = References(statements)
         self._routes = Routes()
-        self._fresh = FreshTexts(connection)
+        self._fresh = FreshTexts(statements)
 
     def use_routes(self, routes: Routes) -> None:
         """Decide by `routes` from now on; what is waiting for a link that is no more may go by any."""
@@ -192,8 +198,8 @@ class Outbox:
         """By the link by which the phone last wrote, else by prefix, else by any."""
         if len(self._routes.links) < 2:
             return ""
-        row = self._execute("SELECT link FROM phone WHERE msisdn = ?", (msisdn,)).fetchone()
-        return row[0] if row and row[0] in self._routes.links else self._routes.by_prefix(msisdn)
+        link = self._find_link(msisdn)
+        return link if link in self._routes.links else self._routes.by_prefix(msisdn)
 
     def add(self, case: int | None, msisdn: str, send: Send, wait: int | None, at: datetime) -> None:
         """Queue a text, or hold it until it may go out."""

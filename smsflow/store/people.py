@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from smsflow.store.rows import dump, read_time, utc
+from smsflow.store.statements import Statements
 
 __all__ = ["Birth", "People"]
+
+
+_MOST_LINKS = 10_000
+_NOTE_LINK = (
+    "INSERT INTO phone (msisdn, link) VALUES (?, ?) ON CONFLICT (msisdn) DO UPDATE SET link = excluded.link"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,11 @@ _STOPPED = (
 class People:
     """Who has which phone, which births were recorded, and who has said STOP."""
 
-    def __init__(self, connection: sqlite3.Connection, zone: tzinfo) -> None:
-        self._execute = connection.execute
+    def __init__(self, statements: Statements, zone: tzinfo) -> None:
+        self._statements = statements
+        self._execute = statements.execute
         self._zone = zone
+        self._links: dict[str, str | None] = {}  # of some phones
 
     def find_births(self, birth_ids: Iterable[str]) -> dict[str, tuple[Birth, int]]:
         """Those of these births that were recorded, by their ids, each with its first case."""
@@ -93,6 +101,7 @@ class People:
         """
         if self.find_iin(msisdn) not in (None, iin):
             self._execute("DELETE FROM phone WHERE msisdn = ?", (msisdn,))
+            self.forget(msisdn)
         self._execute("DELETE FROM citizen WHERE msisdn = ? AND iin <> ?", (msisdn, iin))
         self._execute(
             "INSERT INTO citizen (iin, msisdn, bound_at) VALUES (?, ?, ?)"
@@ -131,11 +140,29 @@ class People:
 
     def note_link(self, msisdn: str, link: str) -> None:
         """Remember by which link the number last wrote: texts for it go out there."""
-        self._execute(
-            "INSERT INTO phone (msisdn, link) VALUES (?, ?) ON CONFLICT (msisdn) DO UPDATE"
-            " SET link = excluded.link WHERE link IS NOT excluded.link",
-            (msisdn, link),
-        )
+        if self.find_link(msisdn) != link:
+            self._statements.put(_NOTE_LINK, (msisdn, link), f"link of {msisdn}")
+            self._links[msisdn] = link
+
+    def find_link(self, msisdn: str) -> str | None:
+        """By which link the number last wrote; None when it has not."""
+        if msisdn in self._links:
+            return self._links[msisdn]
+        row = self._statements.look(
+            "SELECT link FROM phone WHERE msisdn = ?", (msisdn,), f"link of {msisdn}"
+        ).fetchone()
+        if len(self._links) >= _MOST_LINKS:
+            del self._links[next(iter(self._links))]
+        self._links[msisdn] = row[0] if row else None
+        return self._links[msisdn]
+
+    def forget(self, msisdn: str) -> None:
+        """What is known of a phone was deleted."""
+        self._links.pop(msisdn, None)
+
+    def forget_all(self) -> None:
+        """What was written did not stay."""
+        self._links.clear()
 
     def may_explain(self, msisdn: str, at: datetime) -> bool:
         """Whether the number has had no explanation for a day; marks that it gets one now."""

@@ -7,12 +7,12 @@ parked: a receipt may come before the response that brings the id, or on another
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from smsflow.store.rows import utc
+from smsflow.store.statements import Statements
 
 __all__ = ["Receipts", "Report"]
 
@@ -41,8 +41,8 @@ class Report:
 class Receipts:
     """Finds the parts that receipts are for, and keeps the receipts that came too early."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._execute = connection.execute
+    def __init__(self, statements: Statements) -> None:
+        self._execute = statements.execute
         self.may_be_parked = True
         """False when surely no receipt is parked: what comes need not be looked for."""
 

@@ -10,7 +10,7 @@ which would have to be on their way to one handset to be mixed up.
 
 from __future__ import annotations
 
-import sqlite3
+from smsflow.store.statements import Statements
 
 __all__ = ["References"]
 
@@ -22,8 +22,8 @@ _KNOWN = 10_000  # phones
 class References:
     """Gives the references. Called inside the store's transactions."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._execute = connection.execute
+    def __init__(self, statements: Statements) -> None:
+        self._execute = statements.execute
         self._given: dict[str, tuple[int, int]] = {}  # by phone: the last that was given, and the last reserved
 
     def give(self, msisdn: str) -> int:

@@ -7,12 +7,12 @@ forgotten. A birth from before that is never new again, so that nobody is congra
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from smsflow.store.rows import utc
+from smsflow.store.statements import Statements
 
 __all__ = ["Place", "Retention"]
 
@@ -78,15 +78,15 @@ class Place:
 
 
 class Retention:
-    """Forgets. `on_phone` is told of each phone of whose cases one was forgotten.
+    """Forgets. `on_phone` is told of each phone of which something was forgotten.
 
     `flush` writes the texts that the transaction has made and kept back: a case that just got one stays.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, on_phone: Callable[[str], object], flush: Callable[[], object]
+        self, statements: Statements, on_phone: Callable[[str], object], flush: Callable[[], object]
     ) -> None:
-        self._execute = connection.execute
+        self._execute = statements.execute
         self._on_phone = on_phone
         self._flush = flush
 
@@ -127,13 +127,12 @@ class Retention:
         self._execute(_LAST_OF_BIRTH, (birth_id,))
         self._execute(_FIRST_OF_BIRTH, (birth_id, case))
         self._forget_phones(phones, now)
-        for phone in phones:
-            self._on_phone(phone)
 
     def _forget_phones(self, phones: Iterable[str], now: datetime) -> None:
         for phone in phones:
             self._execute(_PHONE, (phone, utc(now - _REST)))
             self._execute(_LONG_TEXT, (phone,))
+            self._on_phone(phone)
 
     def forget_texts(self, before: datetime, now: datetime, most: int) -> int:
         """Forget what belongs to no case and came before then: `most` texts each way, and frames; how many."""

@@ -70,19 +70,18 @@ def conversation_row(conversation: Conversation) -> tuple[Any, ...]:
 
 
 def identity_row(conversation: Conversation) -> tuple[str, ...]:
-    """The values of the first `CONVERSATION_COLUMNS` after id, up to state: whose conversation it is."""
+    """The values of the first `CONVERSATION_COLUMNS` after id, up to language: whose conversation it is."""
     return (
         conversation.dialog,
         conversation.revision,
         conversation.birth_id,
         conversation.msisdn,
         conversation.child,
-        conversation.language,
     )
 
 
 def place_row(conversation: Conversation) -> tuple[Any, ...]:
-    """The values of `CONVERSATION_COLUMNS` from state on, without version: where it stands."""
+    """The values of `CONVERSATION_COLUMNS` from language on, without version: where it stands."""
     due, asked_at = conversation.due, conversation.asked_at
     body = {
         "facts": conversation.facts,
@@ -95,6 +94,7 @@ def place_row(conversation: Conversation) -> tuple[Any, ...]:
         "sealed": conversation.sealed,
     }
     return (
+        conversation.language,
         conversation.state,
         conversation.status.value,
         conversation.result,

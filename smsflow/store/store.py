@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -39,16 +39,22 @@ from smsflow.store.rows import (
     read_time,
     utc,
 )
+from smsflow.store.statements import Row, Statements
 
 __all__ = ["Application", "Store", "open_store"]
 
 _MOVE_ON = (
-    "UPDATE conversation SET state=?, status=?, result=?, wait=?, misread=?, reminded=?, asked_at=?, due_kind=?,"
-    " due_at=?, body=?, version=?, closed_at=coalesce(closed_at, ?) WHERE id=? AND version=?"
+    "UPDATE conversation SET language=?, state=?, status=?, result=?, wait=?, misread=?, reminded=?, asked_at=?,"
+    " due_kind=?, due_at=?, body=?, version=?, closed_at=coalesce(closed_at, ?) WHERE id=? AND version=?"
 )
-_MOVE = _MOVE_ON.replace(" SET ", " SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, language=?, ", 1)
+_MOVE = _MOVE_ON.replace(" SET ", " SET dialog=?, revision=?, birth_id=?, msisdn=?, child=?, ", 1)
 
 
+_ADD_LINE = (
+    "INSERT INTO journal (at, conversation, event, outcome, from_state, to_state, revision)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_OF_PHONE = f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE msisdn = ? ORDER BY id"  # noqa: S608 - columns are ours
 _WAITING_KINDS = (  # from one to the next in the index, however many wait of each
     "WITH RECURSIVE waiting(kind) AS (SELECT min(kind) FROM application WHERE status = 'queued' UNION ALL"
     " SELECT (SELECT min(kind) FROM application WHERE status = 'queued' AND kind > waiting.kind) FROM waiting"
@@ -125,17 +131,18 @@ class Store:
     ) -> None:
         self.copy = copy  # of the store before it was migrated just now, None when it was not
         self._connection = connection
-        self._execute = connection.execute
+        self._statements = Statements(connection, self._refuse_stale)
+        self._execute = self._statements.execute
         self._lock = lock
         self._zone = zone
         self._then: list[Callable[[], object]] = []
         self._touches = 0
         self._recent = Recent()
         self.on_flag: Callable[[int | None, str], object] = lambda *_: None  # told of each that is on the disk
-        self.outbox = Outbox(connection, self.add_flag)
-        self.people = People(connection, zone)
-        self.arrivals = Arrivals(connection, zone)
-        self.retention = Retention(connection, self._recent.forget, self.outbox.flush)
+        self.people = People(self._statements, zone)
+        self.outbox = Outbox(self._statements, self.add_flag, self.people.find_link)
+        self.arrivals = Arrivals(self._statements, zone)
+        self.retention = Retention(self._statements, self._forget_phone, self.outbox.flush)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, close, and let go of the lock."""
@@ -158,8 +165,7 @@ class Store:
                 self.outbox.flush()
                 self._execute("COMMIT")
             except BaseException:
-                self.outbox.forget()
-                self._recent.clear()
+                self._forget_all()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK")
                 raise
@@ -194,8 +200,7 @@ class Store:
                 self.outbox.flush()
             except BaseException:
                 del self._then[told:]
-                self.outbox.forget()
-                self._recent.clear()
+                self._forget_all()
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK TO job")
                     self._execute("RELEASE job")
@@ -203,6 +208,19 @@ class Store:
             self._execute("RELEASE job")
         except sqlite3.Error as error:
             raise StoreError(f"the store did not take it: {explain(error)}") from error
+
+    def _forget_all(self) -> None:
+        """What was written, and what is still to be written, does not stay."""
+        self._statements.forget()
+        self._recent.clear()
+        self.outbox.forget()
+        self.people.forget_all()
+        self.arrivals.forget()
+
+    def _forget_phone(self, msisdn: str) -> None:
+        """Some of what is known of a phone was deleted."""
+        self._recent.forget(msisdn)
+        self.people.forget(msisdn)
 
     # --- links --------------------------------------------------------------------------------------
 
@@ -224,7 +242,8 @@ class Store:
         """Every conversation of a phone, oldest first."""
         found = self._recent.find(msisdn)
         if found is None:
-            found = self._conversations("msisdn = ?", msisdn)
+            rows = self._statements.look(_OF_PHONE, (msisdn,), msisdn)
+            found = self._read(rows)
             self._recent.keep(msisdn, found)
         return found
 
@@ -275,7 +294,10 @@ class Store:
             f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE {where} ORDER BY id",  # noqa: S608 - columns and conditions are ours
             (value,),
         )
-        return tuple(read_conversation(row, self._zone) for row in rows.fetchall())
+        return self._read(rows)
+
+    def _read(self, rows: sqlite3.Cursor) -> tuple[Conversation, ...]:
+        return tuple([read_conversation(row, self._zone) for row in rows.fetchall()])
 
     def add_conversation(self, conversation: Conversation, dialog: Dialog, at: datetime) -> int:
         """Store a new conversation, and the revision of the dialog that it is pinned to; the case's number."""
@@ -294,9 +316,7 @@ class Store:
         case = cursor.lastrowid
         assert case  # noqa: S101 - an INSERT that did not fail has one
         self._execute(
-            "INSERT INTO journal (at, conversation, event, outcome, from_state, to_state, revision)"
-            " VALUES (?, ?, ?, 'opened', '', '', ?)",
-            (utc(at), case, opening_json(conversation), conversation.revision),
+            _ADD_LINE, (utc(at), case, opening_json(conversation), "opened", "", "", conversation.revision)
         )
         return case
 
@@ -304,29 +324,24 @@ class Store:
         """Write what `event` did to `before`: the new state, every effect, and a line of the journal.
 
         `Begin` is not written here: another dialog is another step of the engine.
-        Raises: StaleConversation when the case has moved on since `before` was loaded.
+        Raises: StaleConversation, at the latest when the transaction ends, when the case has moved on since
+        `before` was loaded.
         """
         after, at = step.conversation, utc(event.at)
         if after is not before:
             identity = identity_row(after)
             same = identity == identity_row(before)  # as a rule: then the indexes over it need no writing
             closed_at = at if after.status is Status.CLOSED else None
-            cursor = self._execute(
-                _MOVE_ON if same else _MOVE,
-                (
-                    *(() if same else identity),
-                    *place_row(after), before.version + 1, closed_at, before.case, before.version,
-                ),
-            )  # fmt: skip
-            if cursor.rowcount != 1:
-                self._recent.clear()
+            place = (*place_row(after), before.version + 1, closed_at, before.case, before.version)
+            if same:
+                self._statements.put(_MOVE_ON, place, before.msisdn)
+            elif self._execute(_MOVE, (*identity, *place)).rowcount != 1:
                 raise StaleConversation(before.case, before.version)
             self._recent.move_on(before, self._as_read(after, before.version + 1))
         for effect in step.effects:
             self._record_effect(after, effect, event.at)
-        self._execute(
-            "INSERT INTO journal (at, conversation, event, outcome, from_state, to_state, revision)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        self._statements.put(
+            _ADD_LINE,
             (
                 at,
                 before.case,
@@ -337,6 +352,14 @@ class Store:
                 before.revision,
             ),
         )
+
+    def _refuse_stale(self, rows: Sequence[Row]) -> None:
+        """Of the conversations that `rows` would move on, at least one has moved on before."""
+        if len(rows) > 1:
+            cases = ", ".join(sorted({str(case) for *_, case, _ in rows}))
+            raise StoreError(f"one of the cases {cases} has moved on since it was read")
+        *_, case, version = rows[0]
+        raise StaleConversation(case, version)
 
     def _as_read(self, conversation: Conversation, version: int) -> Conversation:
         """What was written of `conversation`, as it would be read: times by way of UTC, in our zone."""

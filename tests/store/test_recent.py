@@ -96,7 +96,10 @@ def test_what_was_remembered_wrongly_is_read_again(tmp_path: Path) -> None:
         held = world.store.load_phone(PHONE)
         world.store._connection.execute("UPDATE conversation SET version = 7")
 
-        with world.store.transaction(), pytest.raises(StaleConversation):
+        with (
+            pytest.raises(StaleConversation, match="case 1 has moved on since version 1"),
+            world.store.transaction(),
+        ):
             world.store.record(held[0], HelpAsked(NOON, "R ?"), Step(world.case(1), (), Outcome.HELP))
 
         assert [each.version for each in world.store.load_phone(PHONE)] == [7]

@@ -41,10 +41,9 @@ class Failing:
 
 
 def run_with(world: World, disk: Failing | sqlite3.Connection) -> None:
-    store = world.store
-    for part in (store, store.outbox, store.outbox._fresh, store.people, store.arrivals):
-        part._execute = disk.execute
-        part._execute_many = disk.executemany
+    statements = world.store._statements
+    statements._execute = disk.execute
+    statements._execute_many = disk.executemany
 
 
 def dump(world: World) -> list[str]:

@@ -1,0 +1,66 @@
+"""The statements of the one connection that writes. Some rows wait, and are written many at a time.
+
+To have SQLite run a statement takes longer than what it does. So a row that nobody asks for in a hurry is `put`
+down here, and is written at once with the others of its statement: at the latest before the transaction or a
+savepoint in it ends, and before any other statement, so that whoever looks finds it. Only a `look` at one phone
+waits for nothing but what was put about it. What is rolled back is forgotten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+__all__ = ["Row", "Statements"]
+
+Row: TypeAlias = Sequence[Any]
+
+
+class Statements:
+    """Runs statements. `on_miss` is told of rows of which each should have written one, when fewer were written."""
+
+    def __init__(self, connection: sqlite3.Connection, on_miss: Callable[[Sequence[Row]], object]) -> None:
+        self._execute = connection.execute
+        self._execute_many = connection.executemany
+        self._on_miss = on_miss
+        self._rows: dict[str, list[Row]] = {}  # what waits, by statement
+        self._about: set[str] = set()  # and what it is about
+
+    def put(self, statement: str, values: Row, about: str = "") -> None:
+        """Have a row written before anything is read; `about` names those of whom that is said, for `look`."""
+        rows = self._rows.get(statement)
+        if rows is None:
+            rows = self._rows[statement] = []
+        rows.append(values)
+        self._about.add(about)
+
+    def look(self, statement: str, values: Row, about: str = "") -> sqlite3.Cursor:
+        """Read what only rows that were put `about` this can change; without it, what none of them can."""
+        if about in self._about and about:
+            self._flush()
+        return self._execute(statement, values)
+
+    def execute(self, statement: str, values: Row = ()) -> sqlite3.Cursor:
+        """Run a statement after all that was put."""
+        if self._rows:
+            self._flush()
+        return self._execute(statement, values)
+
+    def executemany(self, statement: str, rows: Iterable[Row]) -> sqlite3.Cursor:
+        """Run a statement for each of `rows`, after all that was put."""
+        if self._rows:
+            self._flush()
+        return self._execute_many(statement, rows)
+
+    def forget(self) -> None:
+        """What was put was rolled back."""
+        self._rows.clear()
+        self._about.clear()
+
+    def _flush(self) -> None:
+        waiting = list(self._rows.items())
+        self.forget()
+        for statement, rows in waiting:
+            if self._execute_many(statement, rows).rowcount != len(rows):
+                self._on_miss(rows)

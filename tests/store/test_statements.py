@@ -1,0 +1,130 @@
+"""Statements that wait for each other: what is read is as if none had."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import NOON, World, a_world
+
+from smsflow.core.conversation import Conversation, changed
+from smsflow.core.effects import Outcome, Step
+from smsflow.core.errors import StaleConversation, StoreError
+from smsflow.core.events import HelpAsked
+from smsflow.store.statements import Row, Statements
+
+ADD = "INSERT INTO said VALUES (?, ?)"
+MOVE = "UPDATE said SET word = ? WHERE phone = ?"
+ALL = "SELECT phone, word FROM said ORDER BY rowid"
+
+
+class Desk:
+    """Statements on a table of what phones have said."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE said (phone TEXT, word TEXT)")
+        self.ran: list[str] = []
+        connection.set_trace_callback(self.ran.append)
+        self.connection = connection
+        self.missed: list[list[Row]] = []
+        self.statements = Statements(connection, lambda rows: self.missed.append(list(rows)))
+
+    def on_disk(self) -> list[Any]:
+        return self.connection.execute(ALL).fetchall()
+
+
+@pytest.fixture(name="desk")
+def _desk() -> Iterator[Desk]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        yield Desk(connection)
+
+
+def test_what_was_put_is_written_before_the_next_statement(desk: Desk) -> None:
+    """Each statement's rows in their order, a statement in the order in which it first came."""
+    desk.statements.put(ADD, ("1", "a"))
+    desk.statements.put(MOVE, ("b", "1"))
+    desk.statements.put(ADD, ("2", "c"))
+    assert desk.ran == []
+    assert desk.statements.execute(ALL).fetchall() == [("1", "b"), ("2", "c")]
+    assert desk.missed == []
+
+
+def test_many_are_written_after_what_was_put(desk: Desk) -> None:
+    desk.statements.put(ADD, ("1", "a"))
+    desk.statements.executemany(MOVE, [("b", "1")])
+    assert desk.on_disk() == [("1", "b")]
+
+
+def test_look_waits_only_for_what_was_put_about_the_same(desk: Desk) -> None:
+    """A look without a name waits for nothing."""
+    of_phone = "SELECT word FROM said WHERE phone = ?"
+    desk.statements.put(ADD, ("1", "a"), "1")
+    desk.statements.put(ADD, ("3", "a"))
+    assert desk.statements.look(of_phone, ("2",), "2").fetchall() == []
+    assert desk.statements.look("SELECT count(*) FROM said", ()).fetchall() == [(0,)]
+    assert desk.on_disk() == []
+    assert desk.statements.look(of_phone, ("1",), "1").fetchall() == [("a",)]
+    assert desk.on_disk() == [("1", "a"), ("3", "a")]
+
+
+def test_what_is_forgotten_is_not_written(desk: Desk) -> None:
+    desk.statements.put(ADD, ("1", "a"), "1")
+    desk.statements.forget()
+    assert desk.statements.look(ALL, (), "1").fetchall() == []
+    assert desk.statements.execute(ALL).fetchall() == []
+
+
+def test_row_that_writes_nothing_is_told(desk: Desk) -> None:
+    """With those of its statement, and only then."""
+    desk.statements.put(ADD, ("1", "a"))
+    desk.statements.put(MOVE, ("b", "1"))
+    desk.statements.put(MOVE, ("b", "2"))
+    desk.statements.execute(ALL)
+    assert desk.missed == [[("b", "1"), ("b", "2")]]
+
+
+# --- in the store -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path) as world:
+        yield world
+
+
+def test_turns_of_one_transaction_are_written_together(world: World) -> None:
+    """Three mothers, one statement for the journal; and the second reply of one sees what the first has left."""
+    phones = [f"7701000000{digit}" for digit in range(3)]
+    for phone in phones:
+        world.birth(f"b{phone}", msisdn=phone)
+    ran: list[str] = []
+    world.store._connection.set_trace_callback(ran.append)
+    with world.store.transaction():
+        before = world.store.writes
+        for text in ("R 1 1 2", "R 1 1 2 Ахметов Нурлан"):
+            for phone in phones:
+                assert world.take(text, phone).outcome == "answered"
+        assert world.store.writes == before
+    kinds = [line.split(" (")[0] for line in ran if line.startswith(("INSERT INTO journal", "INSERT INTO inbound"))]
+    assert kinds == ["INSERT INTO journal"] * 6 + ["INSERT INTO inbound"] * 6
+    assert {world.case(case).state for case in (1, 2, 3)} == {"education"}
+
+
+def ask_all(world: World, held: Sequence[Conversation]) -> None:
+    for conversation in held:
+        world.store.record(
+            conversation, HelpAsked(NOON, "R ?"), Step(changed(conversation, misread=1), (), Outcome.HELP)
+        )
+
+
+def test_stale_conversation_among_many_fails_all(world: World) -> None:
+    """One case has moved on behind the store's back: nothing of the transaction stays."""
+    first, second = world.birth("b1", msisdn="77010000001"), world.birth("b2", msisdn="77010000002")
+    held = [world.case(case) for case in (first, second)]
+    world.store._connection.execute("UPDATE conversation SET version = 7 WHERE id = ?", (second,))
+    with pytest.raises(StoreError, match="one of the cases 1, 2 has moved on") as caught, world.store.transaction():
+        ask_all(world, held)
+    assert not isinstance(caught.value, StaleConversation)
+    assert [world.case(case).version for case in (first, second)] == [1, 7]
