@@ -101,10 +101,7 @@ class Births:
         self._store.people.add_birth(birth, conversation.case, at)
         known.births[birth.birth_id] = birth, conversation.case
         new.append((conversation.case, result))
-        if result:
-            self._engine.move(conversation, Ended(at, result))
-        else:
-            self._engine.begin(conversation, at)
+        self._engine.begin(conversation, at, result=result)
         if result == "no_phone":
             self._store.add_flag(conversation.case, result, at)  # for the service centre
         return conversation.case

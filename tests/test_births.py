@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -90,3 +91,25 @@ def test_a_slice_that_is_refused_costs_the_others_nothing(tmp_path: Path) -> Non
         assert record(world, births, 11) == [*range(1, 10), "too_many_open_cases", 10]
         assert [world.case(case).child for case in range(1, 10)] == list("123456789")
         assert world.flaws() == []
+
+
+def statements_of(world: World, work: Callable[[], object]) -> int:
+    ran: list[str] = []
+    world.store._connection.set_trace_callback(ran.append)
+    work()
+    world.store._connection.set_trace_callback(None)
+    return len([each for each in ran if each.startswith("SELECT")])
+
+
+def test_a_slice_is_looked_up_at_once(tmp_path: Path) -> None:
+    """As many SELECTs for fifty mothers as for one."""
+    with a_world(tmp_path) as world:
+        world.birth("first", msisdn="77010000000")  # the first finds out what is kept from then on
+        births = [
+            replace(some_births(0, 2)[0], birth_id=f"b{number}", msisdn=f"770200{number:05}", alive=True)
+            for number in range(51)
+        ]
+        one = statements_of(world, lambda: record(world, births[:1], 1))
+        fifty = statements_of(world, lambda: record(world, births[1:], 50))
+
+    assert one == fifty

@@ -34,6 +34,10 @@ class Birth:
     address_kato: str
 
 
+_ADD_BIRTH = (
+    "INSERT INTO birth (birth_id, mother_iin, msisdn, born_at, sex, alive, birth_order, account, address_kato,"
+    " received_at, conversation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 # of many by one statement: it takes longer to have SQLite run one than to find a row
 _BIRTHS = (
     "SELECT birth_id, mother_iin, msisdn, born_at, sex, alive, birth_order, account, address_kato, conversation"
@@ -63,9 +67,8 @@ class People:
 
     def add_birth(self, birth: Birth, case: int, at: datetime) -> None:
         """Store a birth and the case that it began."""
-        self._execute(
-            "INSERT INTO birth (birth_id, mother_iin, msisdn, born_at, sex, alive, birth_order, account,"
-            " address_kato, received_at, conversation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self._statements.put(
+            _ADD_BIRTH,
             (
                 birth.birth_id, birth.mother_iin, birth.msisdn, birth.born_at, birth.sex, birth.alive,
                 birth.birth_order, birth.account, birth.address_kato, utc(at), case,

@@ -32,7 +32,7 @@ FINE = re.compile(
     r"|SEARCH \w+"  # the last of a table: max()
     r"|SCAN json_each VIRTUAL TABLE .+"  # what is asked for
     rf"|SCAN \w+ USING (COVERING )?INDEX ({WAITING})"
-    r"|SCAN (case_count|dialog|paused_link|waiting)"  # little, however many cases there are
+    r"|SCAN (case_count|dialog|paused_link|sqlite_sequence|waiting)"  # little, however many cases there are
     r"|SCAN (\d+ )?CONSTANT ROWS?"
     r"|(COMPOUND|CORRELATED|LEFT-MOST|LIST|SCALAR|UNION) .+"
     r"|(CO-ROUTINE|MATERIALIZE) waiting|MERGE \(UNION ALL\)|LEFT|RIGHT|SETUP|RECURSIVE STEP"
