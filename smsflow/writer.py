@@ -8,6 +8,8 @@ every job of the group fails with `StoreError`, and nothing of it has happened.
 What comes in bulk (births, timers) stands in a line of its own: a transaction takes so much of it as is done in
 some milliseconds, after everything else. What has come meanwhile is then committed by itself, and only the next
 transaction takes bulk again. So a reply waits for the rest of one such transaction, however long the line is.
+And `last` is not run with the bulk, but in the transaction after it: where a link may send only so much a second,
+texts of the bulk would take all of it just before those that answer replies.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ Result = TypeVar("Result")
 Job = Callable[[], Any]
 Done = Callable[[Any, Exception | None], None]
 _Ran: TypeAlias = tuple[list[tuple[Done, Any, Exception | None]], Any]
-"""What became of each job, and what `last` has returned."""
+"""What became of each job, and what `last` has returned; None when it was not run."""
 
 
 class _JobFailed(Exception):
@@ -42,8 +44,8 @@ class _JobFailed(Exception):
 class Writer:
     """Runs jobs inside the store's transactions, from the event loop's own thread.
 
-    `last` runs inside every transaction after the jobs, `after` when it is on the disk: the outbox uses them
-    to claim texts in the transaction that made them.
+    `last` runs inside every transaction without bulk, after the jobs, `after` when it is on the disk: the outbox
+    uses them to claim texts in the transaction that made them.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Writer:
             self.failing = error
             outcomes = [(done, None, error) for _, done in (*jobs, *self._bulk)]
             self._bulk.clear()  # while the disk refuses, a line would only grow
+            self._took_bulk = False
             claimed = None
         for done, result, failure in outcomes:
             try:
@@ -141,7 +144,7 @@ class Writer:
                 asyncio.get_running_loop().call_exception_handler(context)
         if claimed:
             self._after(claimed)
-        if self._bulk:
+        if self._bulk or self._took_bulk:
             self._schedule()
 
     def _run_together(self, jobs: list[tuple[Job, Done]]) -> _Ran:
@@ -158,7 +161,7 @@ class Writer:
                     raise
                 except Exception as error:
                     raise _JobFailed from error
-            return outcomes, self._last()
+            return outcomes, None if self._took_bulk else self._last()
 
     def _with_bulk(self, jobs: list[tuple[Job, Done]]) -> Iterator[tuple[Job, Done]]:
         """All of `jobs`; then, if it is its turn, the bulk that there is time for, one at least, added to them."""
@@ -185,4 +188,4 @@ class Writer:
                     raise
                 except Exception as error:  # noqa: BLE001 - whoever submitted the job is told
                     outcomes.append((done, None, error))
-            return outcomes, self._last()
+            return outcomes, None if self._took_bulk else self._last()

@@ -25,7 +25,7 @@ __all__ = ["BirthFigures", "Waits", "measure_births"]
 _AT_ONCE = 10_000  # births in one request
 _CONNECTIONS = 2
 _CALM_S = 5.0
-_PARTS = 5  # submit_sm a reply for which the link has room: a question is 1 or 2
+_PARTS = 6  # submit_sm a reply for which the link has room: a question is 1 or 2
 _ACCOUNT = "KZ86125KZT5004100100"
 
 
