@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from smsflow.core.conversation import Status
+from smsflow.core.dialog import Dialog
 from smsflow.core.events import Ended, Suspended
 from smsflow.engine import Engine, Refused
 from smsflow.store.people import Birth
@@ -20,13 +21,14 @@ __all__ = ["Births"]
 
 @dataclass(slots=True)  # not frozen: it follows what is recorded
 class _Known:
-    """What the store knows of some births and their mothers."""
+    """What is known of some births and their mothers."""
 
     births: dict[str, tuple[Birth, int]]  # by birth_id: those that were recorded, and their first cases
     msisdns: dict[str, str]  # of citizens, by IIN; of those whose births name no number
     iins: dict[str, str]  # of the owners of numbers, by number
     stopped: frozenset[str]  # numbers and IINs of those who have said STOP
     forgotten_before: datetime | None
+    dialog: Dialog | None  # that a birth begins
 
     def msisdn_of(self, birth: Birth) -> str | None:
         """The mother's number, None when none is known."""
@@ -86,6 +88,7 @@ class Births:
             iins=people.find_iins(phones),
             stopped=people.find_stopped(phones, {birth.mother_iin for birth in births}),
             forgotten_before=self._store.retention.forgotten_before(),
+            dialog=self._engine.birth_dialog,
         )
 
     def _record(self, birth: Birth, known: _Known, new: list[tuple[int, str]], at: datetime) -> int:
@@ -93,11 +96,10 @@ class Births:
             return self._recorded_before(birth, known, at)
         if known.forgotten_before and datetime.fromisoformat(birth.born_at) < known.forgotten_before:
             raise Refused("too_old")
-        dialog = self._engine.birth_dialog
-        if dialog is None:
+        if known.dialog is None:
             raise Refused("no_dialog")
         msisdn, result = known.msisdn_of(birth), _why_not(birth, known)
-        conversation = self._engine.open(dialog, birth.birth_id, msisdn or "", _birth_facts(birth), at)
+        conversation = self._engine.open(known.dialog, birth.birth_id, msisdn or "", _birth_facts(birth), at)
         self._store.people.add_birth(birth, conversation.case, at)
         known.births[birth.birth_id] = birth, conversation.case
         new.append((conversation.case, result))

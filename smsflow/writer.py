@@ -28,7 +28,7 @@ from smsflow.store.store import Store
 __all__ = ["Writer"]
 
 _WAIT_S = 0.01
-_BULK_S = 0.012  # of bulk in one transaction; the job that is under way then is finished
+_BULK_S = 0.010  # of bulk in one transaction; the job that is under way then is finished
 
 Result = TypeVar("Result")
 Job = Callable[[], Any]
