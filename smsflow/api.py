@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import structlog
 from fastapi import Depends, FastAPI, Query, Request, Response, Security
@@ -69,18 +69,20 @@ from smsflow.logs import API_FAILED, BODY_HANDLED, OPERATOR_ACTED
 from smsflow.server import Server
 from smsflow.store.people import Birth
 from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
+from smsflow.store.rows import dump
 from smsflow.writer import Writer
 
 __all__ = ["BATCH_MAX", "Server", "create_app"]
 
 BATCH_MAX = 10_000  # births or citizens in one request
 _BODY_MAX = 16 * 1024 * 1024  # octets
-_SLICE = 200  # of a batch are read at a time: replies come in between
-_JOB = 25  # of a batch in one job: some milliseconds
+_SLICE = 50  # of a batch are read at a time, and carried out in one job: two milliseconds or three
+_AHEAD = 6  # slices of a batch that are read and not on the disk yet
 _CASE = re.compile(r"[0-9]{1,18}")
 
 Value = TypeVar("Value")
-Result = TypeVar("Result")
+_CarryOut: TypeAlias = Callable[[Sequence[Value], datetime], list[dict[str, Any] | Refused]]
+"""Carries out a slice; of each what is answered, or why it is refused."""
 
 _log = structlog.get_logger()
 
@@ -123,6 +125,12 @@ def _refusal(refused: Refused) -> _Problem:
 def _whole(error: str, detail: str) -> Rejection:
     """A rejection that is about no single field."""
     return Rejection(error, "", detail, (FieldError("", error, detail),))
+
+
+def _refused(refused: Refused) -> Rejection:
+    """What the engine does not take, as an item of a batch."""
+    problem = _refusal(refused)
+    return _whole(problem.error, problem.detail)
 
 
 def _rejected(rejection: Rejection) -> _Problem:
@@ -305,27 +313,29 @@ class _Api:
 
     # --- births and citizens ------------------------------------------------------------------------
 
-    async def post_births(self, request: Request) -> JSONResponse:
+    async def post_births(self, request: Request) -> Response:
         """Record births: one, or up to 10,000. The good ones are taken, the others come back with a reason.
 
         Recording the same birth again changes nothing and names the same case.
         """
 
-        def record(birth: Birth, at: datetime) -> dict[str, Any]:
-            return {"birth_id": birth.birth_id, "case": str(self._births.record_birth(birth, at))}
+        def record(births: Sequence[Birth], at: datetime) -> list[dict[str, Any] | Refused]:
+            recorded = zip(births, self._births.record_births(births, at), strict=True)
+            return [
+                case if isinstance(case, Refused) else {"birth_id": birth.birth_id, "case": str(case)}
+                for birth, case in recorded
+            ]
 
-        def parse(item: object) -> Birth | Rejection:
-            return parse_birth(item)
+        return await self._take(await _read_batch(request), parse_birth, record, key="birth_id")
 
-        return await self._take(await _read_batch(request), parse, record, key="birth_id")
-
-    async def post_citizens(self, request: Request) -> JSONResponse:
+    async def post_citizens(self, request: Request) -> Response:
         """Tell whose number is whose: one binding, or up to 10,000. A new binding replaces the old."""
 
-        def bind(citizen: CitizenIn, at: datetime) -> dict[str, Any]:
-            bound_at = datetime.fromisoformat(citizen.bound_at)
-            self._births.bind_citizen(citizen.iin, citizen.msisdn, bound_at, at)
-            return {"iin": citizen.iin}
+        def bind(citizens: Sequence[CitizenIn], at: datetime) -> list[dict[str, Any] | Refused]:
+            for citizen in citizens:
+                bound_at = datetime.fromisoformat(citizen.bound_at)
+                self._births.bind_citizen(citizen.iin, citizen.msisdn, bound_at, at)
+            return [{"iin": citizen.iin} for citizen in citizens]
 
         return await self._take(await _read_batch(request), parse_citizen, bind, key="iin")
 
@@ -333,55 +343,59 @@ class _Api:
         self,
         items: Sequence[object],
         parse: Callable[[object], Value | Rejection],
-        carry_out: Callable[[Value, datetime], dict[str, Any]],
+        carry_out: _CarryOut[Value],
         *,
         key: str,
-    ) -> JSONResponse:
-        """Take a batch slice by slice, so that nobody's reply waits for the whole of it."""
+    ) -> Response:
+        """Take a batch slice by slice, so that nobody's reply waits for the whole of it.
+
+        A slice is read while those before it wait for their transaction.
+        """
+        ahead = asyncio.Semaphore(_AHEAD)
+
+        async def take(start: int) -> list[dict[str, Any] | Rejection]:
+            async with ahead:
+                read = [parse(item) for item in items[start : start + _SLICE]]
+                values = [value for value in read if not isinstance(value, Rejection)]
+                written = iter(await self._write(values, carry_out) if values else ())
+            return [value if isinstance(value, Rejection) else next(written) for value in read]
+
+        try:
+            async with asyncio.TaskGroup() as slices:
+                taken = [slices.create_task(take(start)) for start in range(0, len(items), _SLICE)]
+        except ExceptionGroup as failed:  # the slices after the first that failed are not tried
+            raise failed.exceptions[0] from None
         accepted: list[dict[str, Any]] = []
         rejected: list[dict[str, Any]] = []
-        for start in range(0, len(items), _SLICE):
-            read = [parse(item) for item in items[start : start + _SLICE]]
-            values = [value for value in read if not isinstance(value, Rejection)]
-            jobs = (self._write(values[at : at + _JOB], carry_out) for at in range(0, len(values), _JOB))
-            written = chain.from_iterable(await asyncio.gather(*jobs))
-            for index, value in enumerate(read, start):
-                result = value if isinstance(value, Rejection) else next(written)
-                if isinstance(result, Rejection):
-                    rejected.append(_show_rejection(items[index], key, index, result))
-                else:
-                    accepted.append(result)
+        for index, result in enumerate(chain.from_iterable(task.result() for task in taken)):
+            if isinstance(result, Rejection):
+                rejected.append(_show_rejection(items[index], key, index, result))
+            else:
+                accepted.append(result)
         report: dict[str, Any] = {"accepted": accepted, "rejected": rejected}
         if accepted or not rejected:
-            return JSONResponse(report, 202)
+            return Response(dump(report), 202, media_type="application/json")
         first = rejected[0]
         return JSONResponse({"error": first["error"], "detail": first["detail"], **report}, 422)
 
     async def _write(
-        self, values: Sequence[Value], carry_out: Callable[[Value, datetime], dict[str, Any]]
+        self, values: Sequence[Value], carry_out: _CarryOut[Value]
     ) -> list[dict[str, Any] | Rejection]:
         """Carry out `values` in one transaction, behind replies. If one fails by our mistake, each in its own."""
 
-        def one(value: Value, at: datetime) -> dict[str, Any] | Rejection:
-            try:
-                return carry_out(value, at)
-            except Refused as refused:
-                problem = _refusal(refused)
-                return _whole(problem.error, problem.detail)
-
-        def job() -> list[dict[str, Any] | Rejection]:
-            at = self._now()
-            return [one(value, at) for value in values]
+        def job() -> list[dict[str, Any] | Refused]:
+            return carry_out(values, self._now())
 
         try:
-            return await self._writer.run(job, bulk=True)
+            done = await self._writer.run(job, bulk=True)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others of the batch are taken
             if len(values) == 1:
                 _log.error(API_FAILED, exc_info=error)
                 return [_whole("failed", "our mistake; it is in the log")]
-        return [(await self._write([value], carry_out))[0] for value in values]
+            return [(await self._write([value], carry_out))[0] for value in values]
+        return [_refused(each) if isinstance(each, Refused) else each for each in done]
 
     # --- cases --------------------------------------------------------------------------------------
 

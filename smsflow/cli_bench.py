@@ -32,6 +32,12 @@ __all__ = ["bench"]
     "--cases", default=0, show_default=True, type=click.IntRange(0), help="Cases in the store before it begins."
 )
 @click.option(
+    "--births",
+    default=0,
+    type=click.IntRange(0, 5_000_000),
+    help="Measure how so many births are taken over HTTP, while 400 replies a second come, or as --offered says.",
+)
+@click.option(
     "--versus",
     multiple=True,
     type=click.Choice(["naive", "kannel"]),
@@ -55,6 +61,7 @@ def bench(
     window: int,
     offered: float,
     cases: int,
+    births: int,
     versus: tuple[str, ...],
     at_least: float,
     folder: Path | None,
@@ -65,18 +72,23 @@ def bench(
     A turn: a reply comes over SMPP, is understood, moves its conversation and is committed to the disk; then it is
     acknowledged and the next question goes out. The daemon is `smsflow run` on a new store, the message centre a
     process of its own. Mothers of the shipped birth registration answer, in all its languages, every question but
-    the last. Exit code 1 when it did not run to its end, or with --at-least was too slow.
+    the last. With --births the figures are how fast births are taken, and how long those who write wait meanwhile.
+    Exit code 1 when it did not run to its end, or with --at-least was too slow.
     """
     from smsflow.bench.players import BenchFailed
-    from smsflow.bench.run import Options, run_bench
+    from smsflow.bench.run import Options, run_bench, run_births
     from smsflow.core.errors import SmsflowError
     from smsflow.terminal import make_console
 
     if at_least and not versus:
         raise click.UsageError("--at-least compares with others: say --versus naive, or kannel")
-    options = Options(mothers, window, offered, cases, tuple(dict.fromkeys(versus)), as_json, folder, at_least)
+    if births and versus:
+        raise click.UsageError("--births is about smsflow alone: leave --versus out")
+    options = Options(
+        mothers, window, offered, cases, tuple(dict.fromkeys(versus)), as_json, folder, at_least, births
+    )
     try:
-        code = run_bench(make_console(), options)
+        code = (run_births if births else run_bench)(make_console(), options)
     except (BenchFailed, SmsflowError, OSError) as error:
         click.echo(f"The measurement broke off: {error}", err=True)
         sys.exit(1)

@@ -11,7 +11,7 @@ import gc
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from math import inf
@@ -44,6 +44,7 @@ from smsflow.logs import (
     FLAG_RAISED,
     SMPP_PAUSED,
     TIMER_FAILED,
+    info_each,
     short_revision,
 )
 from smsflow.notify import Notifier
@@ -143,7 +144,7 @@ class Daemon:
             dialog = library.current(name)
             _log.info(DIALOG_LOADED, dialog=name, revision=short_revision(dialog.revision) if dialog else "")
         self.engine = Engine(self.store, library, settings.quiet, on_step=self._on_step)
-        self.births = Births(self.engine, self.store, on_birth=_tell_birth)
+        self.births = Births(self.engine, self.store, on_births=_tell_births)
         on_doubt = {link.name: link.on_doubt for link in settings.links}
         sender = Sender(self.store, settings.number, now, on_doubt)
         self._sender = sender
@@ -315,8 +316,8 @@ def _tell_flag(case: int | None, reason: str) -> None:
     _log.warning(FLAG_RAISED, case=case, reason=reason)
 
 
-def _tell_birth(case: int, result: str) -> None:
-    _log.info(BIRTH_RECORDED, case=case, **({"result": result} if result else {}))
+def _tell_births(births: Sequence[tuple[int, str]]) -> None:
+    info_each(BIRTH_RECORDED, ({"case": case, **({"result": result} if result else {})} for case, result in births))
 
 
 async def run(settings: Settings, clock: Clock) -> None:

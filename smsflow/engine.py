@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from smsflow.core.conversation import Conversation, Status, changed
+from smsflow.core.conversation import Conversation, Status
 from smsflow.core.dialog import Dialog
 from smsflow.core.effects import Begin, Outcome, Step
 from smsflow.core.errors import SmsflowError
@@ -73,16 +73,19 @@ class Engine:
         """Step `conversation` and write down what follows; dialogs that begin have begun."""
         done = step(self.dialog_of(conversation), conversation, event)
         self._store.record(conversation, event, done)
+        self._follow(conversation, event, done)
+        return done
+
+    def _follow(self, conversation: Conversation, event: Event, done: Step) -> None:
         self._on_step(conversation, event, done)
         for effect in done.effects:
             if isinstance(effect, Begin):
                 self._begin_next(done.conversation, effect, event.at)
-        return done
 
     def open(
         self, dialog: Dialog, birth_id: str, msisdn: str, facts: Mapping[str, str], at: datetime, *, child: str = ""
     ) -> Conversation:
-        """A new conversation that has not begun; `child` is kept where no open case of that service has it.
+        """A new conversation, which is not written before it begins; `child` is kept where no open case has it.
 
         Raises: Refused `too_many_open_cases` when her replies could no longer be told apart.
         """
@@ -95,8 +98,9 @@ class Engine:
         if not free:
             raise Refused("too_many_open_cases")
         language = facts.get("language", "")
-        conversation = Conversation(
-            case=0,
+        self._store.keep_dialog(dialog, at)
+        return Conversation(
+            case=self._store.next_case(),
             dialog=dialog.name,
             revision=dialog.revision,
             birth_id=birth_id,
@@ -105,11 +109,16 @@ class Engine:
             language=language if language in dialog.languages else dialog.languages[0],
             facts=facts,
         )
-        return changed(conversation, case=self._store.add_conversation(conversation, dialog, at))
 
-    def begin(self, conversation: Conversation, at: datetime) -> None:
-        """Let a new conversation say its first words, now or when the quiet hours end."""
-        self.move(conversation, Began(at, self.opens_at(at)))
+    def begin(self, conversation: Conversation, at: datetime, *, result: str = "") -> None:
+        """Write a new conversation that says its first words, now or when the quiet hours end.
+
+        With `result` it is closed before it says any.
+        """
+        event = Ended(at, result) if result else Began(at, self.opens_at(at))
+        done = step(self.dialog_of(conversation), conversation, event)
+        self._store.add_conversation(conversation, event, done)
+        self._follow(conversation, event, done)
 
     def _begin_next(self, parent: Conversation, effect: Begin, at: datetime) -> None:
         dialog = self._library.current(effect.dialog)

@@ -5,8 +5,11 @@ fails is rolled back alone, and costs the others nothing: the group is run again
 job may run twice, and beside the store must do nothing that cannot be done twice. When the commit itself fails,
 every job of the group fails with `StoreError`, and nothing of it has happened.
 
-What comes in bulk (births, timers) stands in a line of its own: each transaction takes so much of it as is done in
-some milliseconds, after everything else. So a reply waits for some milliseconds of it, however long the line is.
+What comes in bulk (births, timers) stands in a line of its own: a transaction takes so much of it as is done in
+some milliseconds, after everything else. What has come meanwhile is then committed by itself, and only the next
+transaction takes bulk again. So a reply waits for the rest of one such transaction, however long the line is.
+And `last` is not run with the bulk, but in the transaction after it: where a link may send only so much a second,
+texts of the bulk would take all of it just before those that answer replies.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ from smsflow.store.store import Store
 __all__ = ["Writer"]
 
 _WAIT_S = 0.01
-_BULK_S = 0.008  # of bulk in one transaction; the job that is under way then is finished
+_BULK_S = 0.010  # of bulk in one transaction; the job that is under way then is finished
 
 Result = TypeVar("Result")
 Job = Callable[[], Any]
 Done = Callable[[Any, Exception | None], None]
 _Ran: TypeAlias = tuple[list[tuple[Done, Any, Exception | None]], Any]
-"""What became of each job, and what `last` has returned."""
+"""What became of each job, and what `last` has returned; None when it was not run."""
 
 
 class _JobFailed(Exception):
@@ -41,8 +44,8 @@ class _JobFailed(Exception):
 class Writer:
     """Runs jobs inside the store's transactions, from the event loop's own thread.
 
-    `last` runs inside every transaction after the jobs, `after` when it is on the disk: the outbox uses them
-    to claim texts in the transaction that made them.
+    `last` runs inside every transaction without bulk, after the jobs, `after` when it is on the disk: the outbox
+    uses them to claim texts in the transaction that made them.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Writer:
         self._after = after
         self._jobs: list[tuple[Job, Done]] = []
         self._bulk: deque[tuple[Job, Done]] = deque()
+        self._took_bulk = False  # the last transaction did
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self.failing: Exception | None = None  # why the last transaction failed, None when it did not
@@ -130,6 +134,7 @@ class Writer:
             self.failing = error
             outcomes = [(done, None, error) for _, done in (*jobs, *self._bulk)]
             self._bulk.clear()  # while the disk refuses, a line would only grow
+            self._took_bulk = False
             claimed = None
         for done, result, failure in outcomes:
             try:
@@ -139,7 +144,7 @@ class Writer:
                 asyncio.get_running_loop().call_exception_handler(context)
         if claimed:
             self._after(claimed)
-        if self._bulk:
+        if self._bulk or self._took_bulk:
             self._schedule()
 
     def _run_together(self, jobs: list[tuple[Job, Done]]) -> _Ran:
@@ -156,11 +161,14 @@ class Writer:
                     raise
                 except Exception as error:
                     raise _JobFailed from error
-            return outcomes, self._last()
+            return outcomes, None if self._took_bulk else self._last()
 
     def _with_bulk(self, jobs: list[tuple[Job, Done]]) -> Iterator[tuple[Job, Done]]:
-        """All of `jobs`; then, added to them, of the bulk at least one, until the time is over."""
+        """All of `jobs`; then, if it is its turn, the bulk that there is time for, one at least, added to them."""
         yield from jobs
+        self._took_bulk = bool(self._bulk) and not (jobs and self._took_bulk)
+        if not self._took_bulk:
+            return
         until = self._clock() + _BULK_S
         while self._bulk:
             jobs.append(self._bulk.popleft())
@@ -180,4 +188,4 @@ class Writer:
                     raise
                 except Exception as error:  # noqa: BLE001 - whoever submitted the job is told
                     outcomes.append((done, None, error))
-            return outcomes, self._last()
+            return outcomes, None if self._took_bulk else self._last()

@@ -193,7 +193,7 @@ def test_birth_is_told_with_its_result_once(tmp_path):
     """Recording it again tells nothing."""
     told: list[tuple[int, str]] = []
     with a_world(tmp_path) as world:
-        world.births = Births(world.engine, world.store, on_birth=lambda *birth: told.append(birth))
+        world.births = Births(world.engine, world.store, on_births=told.extend)
         for _ in range(2):
             world.birth()
             world.birth("b2", msisdn=None)

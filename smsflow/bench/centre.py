@@ -7,6 +7,8 @@ to do comes as one line of JSON on standard input; what has happened goes as lin
     {"greeted": 500}    every mother has her first question; it waits for a line on standard input
     {"begun": true}     the first reply goes out
     {"turns": …}        everything is answered, in figures; see `Result`. Bound until it is killed
+
+With `until_told` a line on standard input ends it, and the next line lets those go on who have something to answer.
 """
 
 from __future__ import annotations
@@ -45,18 +47,21 @@ class Load:
     scripts: tuple[tuple[str, ...], ...]
     window: int
     offered: float = 0.0
+    until_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What was seen on the wire. Times in seconds, `latency_*` from a reply to its whole next question.
 
+    `parts` went to those who play, `others` to phones that do not.
     `core` is the share of one core that this process has used meanwhile: below 1 it was not the limit.
     """
 
     turns: int
     seconds: float
     parts: int
+    others: int
     refused: int
     latency_p50: float
     latency_p99: float
@@ -69,9 +74,12 @@ _STRIDE = 7_654_321  # has no divisor in common with how many there are
 _BACK = pow(_STRIDE, -1, _NUMBERS)
 
 
-def phone_of(mother: int) -> str:
+_PLAYING, _OTHER = "03", "05"  # how the numbers end of those who play, and of those who only read
+
+
+def phone_of(mother: int, *, plays: bool = True) -> str:
     """The number of mother `mother`, 0 first: neighbours have numbers far apart, as in life."""
-    return f"77{mother * _STRIDE % _NUMBERS:07}03"
+    return f"77{mother * _STRIDE % _NUMBERS:07}{_PLAYING if plays else _OTHER}"
 
 
 def _mother_of(phone: bytes) -> int:
@@ -102,7 +110,7 @@ class _Centre:
         self.greeted = 0
         self.playing = False
         self.unanswered = 0
-        self.turns = self.parts = self.refused = 0
+        self.turns = self.parts = self.others = self.refused = 0
         self.latencies: list[float] = []
 
     # --- what goes out ------------------------------------------------------------------------------
@@ -165,10 +173,13 @@ class _Centre:
         self._message += 1
         message_id = b"%x\0" % self._message
         self._out += _HEADER.pack(16 + len(message_id), _SUBMIT_SM | _RESPONSE, 0, sequence) + message_id
-        self.parts += 1
         source = octets.index(b"\0", start + 16) + 3
         phone = octets.index(b"\0", source) + 3
         end = octets.index(b"\0", phone)
+        if octets[end - 2 : end] == _OTHER.encode():
+            self.others += 1
+            return
+        self.parts += 1
         if octets[end + 1] & 0x40:  # esm_class: a header before the text, 05 00 03 and reference, total, number
             text = octets.index(b"\0", octets.index(b"\0", end + 4) + 1) + 6
             if octets[text + 4] != octets[text + 5]:
@@ -200,16 +211,21 @@ def _tail(reply: str, number: str) -> bytes:
 
 
 def _measure(centre: _Centre, load: Load) -> Result:
-    """Let all mothers write, and look on."""
+    """Let mothers write until everything is answered, or until we are told, and look on."""
     total = sum(len(load.scripts[mother % len(load.scripts)]) for mother in range(load.mothers))
-    centre.playing, centre.parts = True, 0
+    centre.playing = True
+    centre.turns = centre.parts = centre.others = 0
+    centre.latencies.clear()
     began, used = perf_counter(), process_time()
     written, heard, heard_at = 0, 0, began
     if not load.offered:
         for _ in range(load.window):
             centre.write_next(began)
-    while centre.turns < total or centre.unanswered:
+    told = not load.until_told
+    while not told or centre.turns < total or centre.unanswered:
         wait_s = 1.0
+        if not told and _is_told():
+            told, total = True, written
         if load.offered:
             due = min(total, int((perf_counter() - began) * load.offered) + 1)
             while written < due and centre.write_next(began + written / load.offered):
@@ -218,14 +234,17 @@ def _measure(centre: _Centre, load: Load) -> Result:
         centre.exchange(wait_s)
         if centre.turns + centre.unanswered != heard:
             heard, heard_at = centre.turns + centre.unanswered, perf_counter()
-        elif perf_counter() - heard_at > _STALLED_S:
+        elif perf_counter() - heard_at > _STALLED_S and (told or centre.turns < written):
             raise _Stalled(f"{centre.turns} of {total} turns, then nothing for {_STALLED_S:.0f} s")
     seconds, used_s = perf_counter() - began, process_time() - used
     times = sorted(centre.latencies)
+    if not times:
+        raise _Stalled("no mother had anything to answer any more")
     return Result(
         turns=centre.turns,
         seconds=seconds,
         parts=centre.parts,
+        others=centre.others,
         refused=centre.refused,
         latency_p50=_at(times, 0.5),
         latency_p99=_at(times, 0.99),
@@ -255,9 +274,17 @@ def _await_greetings(centre: _Centre, mothers: int) -> None:
 
 def _await_line(centre: _Centre) -> None:
     """Stay bound until there is a line on standard input."""
-    while not select.select([sys.stdin], [], [], 0)[0]:
+    while not _is_told():
         centre.exchange(0.05)
-    sys.stdin.readline()
+
+
+def _is_told() -> bool:
+    """Whether there is a line on standard input; it is read."""
+    if not select.select([sys.stdin], [], [], 0)[0]:
+        return False
+    if not sys.stdin.readline():
+        raise _Stalled("nobody listens any more")
+    return True
 
 
 def _play(load: Load) -> None:
@@ -269,10 +296,10 @@ def _play(load: Load) -> None:
         centre = _Centre(connection, load)
         _await_greetings(centre, load.mothers)
         _tell({"greeted": centre.greeted})
-        _await_line(centre)
-        _tell({"begun": True})
-        _tell(asdict(_measure(centre, load)))
-        _await_line(centre)
+        while True:
+            _await_line(centre)
+            _tell({"begun": True})
+            _tell(asdict(_measure(centre, load)))
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from smsflow.bench.players import BenchFailed, Player, Scene
 from smsflow.bench.rehearsal import Part
 
-__all__ = ["Figures", "Plan", "fsync_s", "measure"]
+__all__ = ["Centre", "Figures", "Plan", "cpu_s", "fsync_s", "measure", "open_centre", "rss_mib"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NUMBER = "1414"
@@ -64,7 +64,7 @@ def measure(
 ) -> Figures:
     """Let the player that `start` makes play `plan`, its files in `folder`. Raises: BenchFailed, Missing."""
     folder.mkdir(exist_ok=True)
-    with _centre(plan) as centre:
+    with open_centre(plan) as centre:
         scene = Scene(
             folder=folder,
             port=centre.read("port")["port"],
@@ -79,12 +79,12 @@ def measure(
             tell("greeting every mother")
             centre.read("greeted")
             player.check()
-            counted, used_s = player.count(), _cpu_s(player)
+            counted, used_s = player.count(), cpu_s(player)
             tell("measuring")
             centre.write()
             centre.read("begun")
             result = centre.read("turns")
-            used_s = _cpu_s(player) - used_s
+            used_s = cpu_s(player) - used_s
             counts = {name: value - counted.get(name, 0) for name, value in player.count().items()}
             return _figures(player, result, used_s, counts)
 
@@ -110,7 +110,7 @@ def _figures(player: Player, result: dict[str, Any], used_s: float, counts: dict
         turns_per_commit=round(turns / commits, 1) if commits else None,
         cpu_us=round(used_s / turns * 1e6, 1),
         cores=round(used_s / seconds, 2),
-        rss_mib=round(sum(_rss_mib(process.pid) for process in player.processes), 1),
+        rss_mib=round(sum(rss_mib(process.pid) for process in player.processes), 1),
         centre_core=round(result["core"], 2),
     )
 
@@ -118,7 +118,7 @@ def _figures(player: Player, result: dict[str, Any], used_s: float, counts: dict
 # --- the message centre -----------------------------------------------------------------------------------
 
 
-class _Centre:
+class Centre:
     """The process of `smsflow.bench.centre`: lines of JSON from it, an empty line to it."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -134,13 +134,15 @@ class _Centre:
         return said
 
     def write(self, words: str = "") -> None:
+        """Let it go on; `words` is what it waits for at its beginning."""
         assert self._process.stdin  # noqa: S101 - it is a pipe
         self._process.stdin.write(words + "\n")
         self._process.stdin.flush()
 
 
 @contextmanager
-def _centre(plan: Plan) -> Iterator[_Centre]:
+def open_centre(plan: Plan, *, until_told: bool = False) -> Iterator[Centre]:
+    """The process of a message centre that plays `plan`, for the time."""
     process = subprocess.Popen(
         [sys.executable, "-m", "smsflow.bench.centre"],
         stdin=subprocess.PIPE,
@@ -149,13 +151,14 @@ def _centre(plan: Plan) -> Iterator[_Centre]:
     )
     with process:
         try:
-            centre = _Centre(process)
+            centre = Centre(process)
             load = {
                 "number": _NUMBER,
                 "mothers": plan.mothers,
                 "scripts": [part.replies for part in plan.parts],
                 "window": plan.window,
                 "offered": plan.offered,
+                "until_told": until_told,
             }
             centre.write(json.dumps(load))
             yield centre
@@ -166,7 +169,7 @@ def _centre(plan: Plan) -> Iterator[_Centre]:
 # --- what the system says ---------------------------------------------------------------------------------
 
 
-def _cpu_s(player: Player) -> float:
+def cpu_s(player: Player) -> float:
     """The time that its processes have used so far, their own and the system's for them: proc(5)."""
     used = 0
     for process in player.processes:
@@ -175,7 +178,7 @@ def _cpu_s(player: Player) -> float:
     return used / _TICKS
 
 
-def _rss_mib(pid: int) -> float:
+def rss_mib(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

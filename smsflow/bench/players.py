@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -28,7 +29,7 @@ from smsflow.bench.rehearsal import KATO, Part
 from smsflow.core.identity import IdentityError, parse_iin
 from smsflow.library import shipped_dialogs
 
-__all__ = ["BenchFailed", "Missing", "Player", "Scene", "start_daemon", "start_kannel", "start_naive"]
+__all__ = ["BenchFailed", "Missing", "Player", "Scene", "birth_of", "start_daemon", "start_kannel", "start_naive"]
 
 _NUMBER = "1414"
 _TOKEN = "bench"  # noqa: S105 - the daemon listens on the loopback only, for some seconds
@@ -58,6 +59,7 @@ class Scene:
     born_at: datetime
     cases: int
     tell: Callable[[str], None]
+    tps: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +71,8 @@ class Player:
     log: Path
     count: Callable[[], dict[str, float]] = field(default=dict)
     """Counters of its own: `commits` and `answered` where it has them."""
+    open_api: Callable[[], httpx2.Client] | None = None
+    """A connection of its own to the daemon's HTTP; None where there is no daemon."""
 
     def check(self) -> None:
         """Raises: BenchFailed when a process has ended."""
@@ -96,25 +100,30 @@ def start_daemon(scene: Scene) -> Iterator[Player]:
     log = scene.folder / "smsflow.log"
     with (
         ExitStack() as stack,
-        httpx2.Client(
-            base_url=f"http://127.0.0.1:{api}",
-            headers={"Authorization": f"Bearer {_TOKEN}"},
-            timeout=60,
-            trust_env=False,
-        ) as http,
+        _open_api(api) as http,
     ):
         process = stack.enter_context(_process([sys.executable, "-m", "smsflow", "run", "--config", config], log))
-        player = Player("smsflow", [process], log, count=lambda: _read_counters(http))
+        count, open_api = partial(_read_counters, http), partial(_open_api, api)
+        player = Player("smsflow", [process], log, count, open_api)
         _wait(lambda: _is_healthy(http), player)
         _bring_births(scene, http)
         yield player
 
 
+def _open_api(port: int) -> httpx2.Client:
+    return httpx2.Client(
+        base_url=f"http://127.0.0.1:{port}",
+        headers={"Authorization": f"Bearer {_TOKEN}"},
+        timeout=60,
+        trust_env=False,
+    )
+
+
 def _config(scene: Scene, api: int) -> str:
-    """A configuration that holds nothing back: no limit of speed, no quiet hours, room for every part."""
+    """A configuration that holds nothing back but what `tps` does: no quiet hours, room for every part."""
     link = {
         "name": "main", "host": "127.0.0.1", "port": scene.port, "system_id": "bench", "password": "bench",
-        "tps": 0, "window": max(64, 2 * scene.window),
+        "tps": scene.tps, "window": max(64, 2 * scene.window),
     }  # fmt: skip
     return json.dumps(
         {
@@ -142,17 +151,19 @@ def _is_healthy(http: httpx2.Client) -> bool:
 def _bring_births(scene: Scene, http: httpx2.Client) -> None:
     for first in range(0, scene.mothers, _BIRTHS_AT_ONCE):
         some = range(first, min(first + _BIRTHS_AT_ONCE, scene.mothers))
-        answer = http.post("/v1/births", json=[_birth(mother, scene.born_at) for mother in some])
+        births = [birth_of(f"bench-{mother}", mother, phone_of(mother), scene.born_at) for mother in some]
+        answer = http.post("/v1/births", json=births)
         if answer.status_code != 202 or answer.json()["rejected"]:
             raise BenchFailed(f"the daemon did not take the births: {answer.text[:300]}")
         scene.tell(f"births {some.stop}/{scene.mothers}")
 
 
-def _birth(mother: int, born_at: datetime) -> dict[str, Any]:
+def birth_of(birth_id: str, mother: int, msisdn: str, born_at: datetime) -> dict[str, Any]:
+    """A birth as wards hand it in, of the mother with that number."""
     return {
-        "birth_id": f"bench-{mother}",
+        "birth_id": birth_id,
         "mother_iin": _iin(mother),
-        "msisdn": phone_of(mother),
+        "msisdn": msisdn,
         "born_at": born_at.isoformat(),
         "sex": "female",
         "alive": True,

@@ -99,10 +99,10 @@ class Retention:
             (utc(before),),
         )
 
-    def may_have_forgotten(self, born_at: datetime) -> bool:
-        """Whether a birth of that time that is not known may have been known."""
+    def forgotten_before(self) -> datetime | None:
+        """A birth from before then that is not known may have been known; None when nothing was ever forgotten."""
         row = self._execute("SELECT before FROM forgotten WHERE id = 1").fetchone()
-        return row is not None and utc(born_at) < row[0]
+        return datetime.fromisoformat(row[0]) if row else None
 
     def forget_cases(self, place: Place, before: datetime, now: datetime, most: int) -> tuple[Place | None, int]:
         """Forget what was closed before then, of `most` cases after `place`; up to where, and how many went.

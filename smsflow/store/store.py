@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -53,6 +53,11 @@ _MOVE_TO_PHONE = _MOVE_ON.replace(" SET ", " SET msisdn=?, ", 1)  # by itself: t
 _ADD_LINE = (
     "INSERT INTO journal (at, conversation, event, outcome, from_state, to_state, revision)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_CONVERSATION = (
+    "INSERT INTO conversation (id, dialog, revision, birth_id, msisdn, child, language, state, status, result,"
+    " wait, misread, reminded, asked_at, due_kind, due_at, body, version, opened_at, closed_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _OF_PHONE = f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE msisdn = ? ORDER BY id"  # noqa: S608 - columns are ours
 _WAITING_KINDS = (  # from one to the next in the index, however many wait of each
@@ -138,6 +143,8 @@ class Store:
         self._then: list[Callable[[], object]] = []
         self._touches = 0
         self._recent = Recent()
+        self._last_case: int | None = None  # the number that was given last; None when it must be read
+        self._kept_dialogs: set[str] = set()  # revisions
         self.on_flag: Callable[[int | None, str], object] = lambda *_: None  # told of each that is on the disk
         self.people = People(self._statements, zone)
         self.outbox = Outbox(self._statements, self.add_flag, self.people.find_link)
@@ -214,6 +221,8 @@ class Store:
         """What was written, and what is still to be written, does not stay."""
         self._statements.forget()
         self._recent.clear()
+        self._last_case = None
+        self._kept_dialogs.clear()
         self.outbox.forget()
         self.people.forget_all()
         self.inbound.forget()
@@ -247,6 +256,15 @@ class Store:
             found = self._read(rows)
             self._recent.keep(msisdn, found)
         return found
+
+    def load_phones(self, msisdns: Iterable[str]) -> None:
+        """Read the conversations of many phones at once: what `load_phone` has to say of each is at hand then."""
+        unread = [msisdn for msisdn in dict.fromkeys(msisdns) if self._recent.find(msisdn) is None]
+        of_each: dict[str, list[Conversation]] = {msisdn: [] for msisdn in unread}
+        for conversation in self._conversations("msisdn IN (SELECT value FROM json_each(?))", dump(unread)):
+            of_each[conversation.msisdn].append(conversation)
+        for msisdn, conversations in of_each.items():
+            self._recent.keep(msisdn, tuple(conversations))
 
     def load_birth(self, birth_id: str) -> tuple[Conversation, ...]:
         """Every conversation about a birth, oldest first."""
@@ -291,26 +309,42 @@ class Store:
     def _read(self, rows: sqlite3.Cursor) -> tuple[Conversation, ...]:
         return tuple([read_conversation(row, self._zone) for row in rows.fetchall()])
 
-    def add_conversation(self, conversation: Conversation, dialog: Dialog, at: datetime) -> int:
-        """Store a new conversation, and the revision of the dialog that it is pinned to; the case's number."""
-        if not self._execute("SELECT 1 FROM dialog WHERE revision = ?", (dialog.revision,)).fetchone():
-            self._execute(
-                "INSERT INTO dialog (revision, name, sources, first_used_at) VALUES (?, ?, ?, ?)",
-                (dialog.revision, dialog.name, dump(dict(dialog.sources)), utc(at)),
-            )
-        cursor = self._execute(
-            "INSERT INTO conversation (dialog, revision, birth_id, msisdn, child, language, state, status,"
-            " result, wait, misread, reminded, asked_at, due_kind, due_at, body, version, opened_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
-            (*conversation_row(conversation), utc(at)),
-        )
-        self._recent.forget(conversation.msisdn)
-        case = cursor.lastrowid
-        assert case  # noqa: S101 - an INSERT that did not fail has one
+    def next_case(self) -> int:
+        """The number of the next new case; no number is given twice, though its case may be forgotten."""
+        if self._last_case is None:
+            row = self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'conversation'").fetchone()
+            self._last_case = row[0] if row else 0
+        self._last_case += 1
+        return self._last_case
+
+    def keep_dialog(self, dialog: Dialog, at: datetime) -> None:
+        """Have the revision of a dialog to which a conversation is going to be pinned."""
+        if dialog.revision in self._kept_dialogs:
+            return
         self._execute(
-            _ADD_LINE, (utc(at), case, opening_json(conversation), "opened", "", "", conversation.revision)
+            "INSERT OR IGNORE INTO dialog (revision, name, sources, first_used_at) VALUES (?, ?, ?, ?)",
+            (dialog.revision, dialog.name, dump(dict(dialog.sources)), utc(at)),
         )
-        return case
+        self._kept_dialogs.add(dialog.revision)
+
+    def add_conversation(self, opening: Conversation, event: Event, step: Step) -> None:
+        """Store a new conversation, of `next_case`, as its first event has left it, with every effect.
+
+        Its journal begins with a line for `opening`, from which it can be rebuilt. `Begin` is not written here.
+        """
+        after, at = step.conversation, utc(event.at)
+        closed_at = at if after.status is Status.CLOSED else None
+        version = opening.version + (after is not opening)
+        row = (opening.case, *conversation_row(after), version, at, closed_at)
+        self._statements.put(_ADD_CONVERSATION, row, after.msisdn)
+        self._recent.forget(after.msisdn)
+        self._statements.put(
+            _ADD_LINE, (at, opening.case, opening_json(opening), "opened", "", "", opening.revision)
+        )
+        for effect in step.effects:
+            if not isinstance(effect, DropTexts):  # there are none yet
+                self._record_effect(after, effect, event.at)
+        self._add_line(opening, event, step)
 
     def record(self, before: Conversation, event: Event, step: Step) -> None:
         """Write what `event` did to `before`: the new state, every effect, and a line of the journal.
@@ -330,15 +364,18 @@ class Store:
             self._recent.move_on(before, self._as_read(after))
         for effect in step.effects:
             self._record_effect(after, effect, event.at)
+        self._add_line(before, event, step)
+
+    def _add_line(self, before: Conversation, event: Event, step: Step) -> None:
         self._statements.put(
             _ADD_LINE,
             (
-                at,
+                utc(event.at),
                 before.case,
                 event_json(event),
                 step.outcome._value_,
                 before.state,
-                after.state,
+                step.conversation.state,
                 before.revision,
             ),
         )

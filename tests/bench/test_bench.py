@@ -85,6 +85,34 @@ def test_offered_load_keeps_its_rate(tmp_path: Path) -> None:
     assert "turns a commit" in ended.stdout
 
 
+def test_births_are_measured_while_mothers_write(tmp_path: Path) -> None:
+    """All births are taken; who writes meanwhile is answered, and is told from those who only read."""
+    few = ("--births", 700, "--mothers", 400, "--offered", 100, "--folder", tmp_path)
+    ended = smsflow("bench", *few, "--json")
+
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout)
+    figures = said["births"]
+    assert figures["births"] == 700
+    assert figures["births_per_s"] == pytest.approx(700 / figures["seconds"], rel=0.02)
+    assert figures["cpu_us"] > 0
+    before, meanwhile = figures["before"], figures["meanwhile"]
+    assert 400 <= before["turns"] <= 700  # in five seconds
+    for waits in (before, meanwhile):
+        assert waits["turns"] > 0
+        assert 0 < waits["p50_ms"] <= waits["p99_ms"] <= waits["max_ms"]
+    assert meanwhile["turns"] < figures["seconds"] * 100 + 50
+    assert not list(tmp_path.iterdir())
+
+
+def test_births_are_compared_with_nobody() -> None:
+    """The rivals take none."""
+    ended = smsflow("bench", "--births", 10, "--versus", "naive")
+
+    assert ended.returncode == 2
+    assert "--versus" in ended.stderr
+
+
 def test_each_part_of_the_rehearsal_ends_before_the_application(parts) -> None:
     """Every reply leads to a next question, in her language, and the last question stays open."""
     assert [part.language for part in parts] == ["kk", "ru", "en"]

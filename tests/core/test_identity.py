@@ -96,6 +96,27 @@ def _with_check_digits(bban):
     return f"KZ{98 - number % 97:02d}{bban}"
 
 
+@settings(deadline=None, derandomize=True)
+@given(st.text("0123456789ABCXYZ", min_size=13, max_size=13), st.sampled_from(["125", "000", "999", "1A5"]))
+def test_plain_iban_is_judged_as_any_other(rest, bank):
+    """What is canonical already is judged without the library, and alike for each of the hundred check digits."""
+    held = []
+    for check in range(100):
+        iban = f"KZ{check:02}{bank}{rest}"
+        outcomes = {_outcome(iban), _outcome(iban.lower()), _outcome(f"{iban[:4]} {iban[4:]}")}
+        assert len(outcomes) == 1, iban
+        held += [iban for outcome in outcomes if outcome == iban]
+
+    assert held == ([_with_check_digits(bank + rest)] if bank.isdigit() else [])
+
+
+def _outcome(text):
+    try:
+        return parse_iban(text)
+    except IdentityError as error:
+        return error.reason
+
+
 def test_unknown_bank_is_taken():
     """The list of banks changes; the check digits decide."""
     iban = _with_check_digits("9990000000000001")
