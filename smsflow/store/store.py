@@ -334,8 +334,7 @@ class Store:
         """
         after, at = step.conversation, utc(event.at)
         closed_at = at if after.status is Status.CLOSED else None
-        version = opening.version + (after is not opening)
-        row = (opening.case, *conversation_row(after), version, at, closed_at)
+        row = (opening.case, *conversation_row(after), after.version, at, closed_at)
         self._statements.put(_ADD_CONVERSATION, row, after.msisdn)
         self._recent.forget(after.msisdn)
         self._statements.put(
