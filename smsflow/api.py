@@ -12,6 +12,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
@@ -69,7 +70,7 @@ from smsflow.logs import API_FAILED, BODY_HANDLED, OPERATOR_ACTED
 from smsflow.server import Server
 from smsflow.store.people import Birth
 from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
-from smsflow.store.rows import dump
+from smsflow.store.rows import dump, load
 from smsflow.writer import Writer
 
 __all__ = ["BATCH_MAX", "Server", "create_app"]
@@ -561,6 +562,8 @@ async def _read_json(request: Request) -> Any:  # noqa: ANN401 - JSON is anythin
         octets += chunk
         if len(octets) > _BODY_MAX:
             raise _Problem(413, "too_large", f"at most {_BODY_MAX} octets")
+    with suppress(ValueError):
+        return load(octets)  # in half the time; what it does not take, json takes, or says where it is wrong
     try:
         return json.loads(octets)
     except (ValueError, RecursionError) as error:
