@@ -226,6 +226,7 @@ class Inbox:
             )
             return
         self._unanswered[key] = float("inf")
+        self._store.expect(inbound.msisdn)
         self._writer.submit(
             partial(self._replies.take_reply, inbound), partial(self._done_first, arrival, inbound, key)
         )

@@ -75,7 +75,7 @@ class FreshTexts:
     def add(self, case: int | None, msisdn: str, send: Send, wait: int | None, at: datetime, *, route: str) -> None:
         """Add a text that is queued at once, or held until it may go out."""
         if not self._texts:
-            self._next_id = self._look("SELECT coalesce(max(id), 0) + 1 FROM outbox", ()).fetchone()[0]
+            self._next_id = self._look("SELECT coalesce(max(id), 0) + 1 FROM outbox").fetchone()[0]
         added, not_before = utc(at), send.not_before
         self._texts[self._next_id] = _Fresh(
             self._next_id, case, msisdn, send.text, _count_segments(send.text), send.urgency._value_, wait,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from smsflow.store.rows import read_time, utc
+from smsflow.store.expected import Expected
+from smsflow.store.rows import dump, read_time, utc
 from smsflow.store.statements import Statements
 
 __all__ = ["Inbound", "InboundTexts"]
@@ -36,8 +37,9 @@ class Inbound(NamedTuple):
     parts_missing: bool = False
 
 
-_MOST_PHONES = 2048
+_MOST_PHONES = 8192
 _MOST_TEXTS = 50  # of one phone; of one that writes more the table is asked
+_MOST_AT_ONCE = 1000  # texts that are read together
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _SAME = "msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
 _COLUMNS = "at, link, session, sequence, msisdn, destination, data_coding, raw, text"
@@ -45,7 +47,7 @@ _ADD = (
     f"INSERT INTO inbound ({_COLUMNS}, conversation, outcome, reason, coercions)"  # noqa: S608 - columns are ours
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_CAME_SINCE = f"SELECT {_COLUMNS} FROM inbound WHERE msisdn = ? AND at >= ? LIMIT ?"  # noqa: S608 - as above
+_CAME_SINCE = f"SELECT {_COLUMNS} FROM inbound WHERE msisdn IN (SELECT value FROM json_each(?)) AND at >= ? LIMIT ?"  # noqa: S608 - as above
 _IS_DELIVERED_AGAIN = f"SELECT 1 FROM inbound WHERE {_SAME} AND (session <> ? OR sequence = ?) LIMIT 1"  # noqa: S608 - _SAME is ours
 _DELIVERIES = f"SELECT session, sequence FROM inbound WHERE {_SAME} ORDER BY id"  # noqa: S608 - as above
 
@@ -61,9 +63,10 @@ class _Phone:
 class InboundTexts:
     """The texts."""
 
-    def __init__(self, statements: Statements, zone: tzinfo) -> None:
+    def __init__(self, statements: Statements, zone: tzinfo, expected: Expected) -> None:
         self._statements = statements
         self._zone = zone
+        self._expected = expected
         self._phones: OrderedDict[str, _Phone] = OrderedDict()  # those that wrote last
 
     def add(
@@ -83,7 +86,6 @@ class InboundTexts:
                 utc(at), link, session, sequence, msisdn, destination, data_coding, raw, text,
                 case, outcome, reason, " ".join(coercions),
             ),
-            msisdn,
         )  # fmt: skip
         phone = self._phones.get(msisdn)
         if phone is not None and phone.since is not _NEVER:
@@ -124,17 +126,28 @@ class InboundTexts:
         self._phones.clear()
 
     def _find(self, msisdn: str, since: datetime) -> _Phone:
-        phone = self._phones.get(msisdn)
-        if phone is None:
-            rows = self._statements.look(_CAME_SINCE, (msisdn, utc(since), _MOST_TEXTS), msisdn).fetchall()
-            texts = [Inbound(read_time(at, self._zone), *rest) for at, *rest in rows]
-            phone = self._phones[msisdn] = _Phone(since, texts)
-            if len(self._phones) > _MOST_PHONES:
-                self._phones.popitem(last=False)
+        if msisdn not in self._phones:
+            self._load(self._expected.unknown(msisdn, self._phones), since)
+        phone = self._phones[msisdn]
         if len(phone.texts) >= _MOST_TEXTS:
             _prune(phone, since)
         self._phones.move_to_end(msisdn)
         return phone
+
+    def _load(self, msisdns: Sequence[str], since: datetime) -> None:
+        """Read what phones have sent since then; what the first has sent when that is too much."""
+        values = (dump(msisdns), utc(since), _MOST_AT_ONCE)
+        rows = self._statements.execute(_CAME_SINCE, values).fetchall()
+        if len(rows) == _MOST_AT_ONCE and len(msisdns) > 1:
+            self._load(msisdns[:1], since)
+            return
+        for msisdn in msisdns:
+            self._phones[msisdn] = _Phone(since, [])
+        for at, *rest in rows:
+            inbound = Inbound(read_time(at, self._zone), *rest)
+            self._phones[inbound.msisdn].texts.append(inbound)
+        while len(self._phones) > _MOST_PHONES:
+            self._phones.popitem(last=False)
 
 
 def _prune(phone: _Phone, since: datetime) -> None:

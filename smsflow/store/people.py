@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
+from smsflow.store.expected import Expected
 from smsflow.store.rows import dump, read_time, utc
 from smsflow.store.statements import Statements
 
@@ -14,6 +15,7 @@ __all__ = ["Birth", "People"]
 
 
 _MOST_LINKS = 10_000
+_LINKS = "SELECT msisdn, link FROM phone WHERE msisdn IN (SELECT value FROM json_each(?))"
 _NOTE_LINK = (
     "INSERT INTO phone (msisdn, link) VALUES (?, ?) ON CONFLICT (msisdn) DO UPDATE SET link = excluded.link"
 )
@@ -54,10 +56,11 @@ _STOPPED = (
 class People:
     """Who has which phone, which births were recorded, and who has said STOP."""
 
-    def __init__(self, statements: Statements, zone: tzinfo) -> None:
+    def __init__(self, statements: Statements, zone: tzinfo, expected: Expected) -> None:
         self._statements = statements
         self._execute = statements.execute
         self._zone = zone
+        self._expected = expected
         self._links: dict[str, str | None] = {}  # of some phones
 
     def find_births(self, birth_ids: Iterable[str]) -> dict[str, tuple[Birth, int]]:
@@ -144,19 +147,17 @@ class People:
     def note_link(self, msisdn: str, link: str) -> None:
         """Remember by which link the number last wrote: texts for it go out there."""
         if self.find_link(msisdn) != link:
-            self._statements.put(_NOTE_LINK, (msisdn, link), f"link of {msisdn}")
+            self._statements.put(_NOTE_LINK, (msisdn, link))
             self._links[msisdn] = link
 
     def find_link(self, msisdn: str) -> str | None:
         """By which link the number last wrote; None when it has not."""
-        if msisdn in self._links:
-            return self._links[msisdn]
-        row = self._statements.look(
-            "SELECT link FROM phone WHERE msisdn = ?", (msisdn,), f"link of {msisdn}"
-        ).fetchone()
-        if len(self._links) >= _MOST_LINKS:
-            del self._links[next(iter(self._links))]
-        self._links[msisdn] = row[0] if row else None
+        if msisdn not in self._links:
+            unknown = self._expected.unknown(msisdn, self._links)
+            links: dict[str, str | None] = dict(self._execute(_LINKS, (dump(unknown),)).fetchall())
+            if len(self._links) >= _MOST_LINKS:
+                self._links.clear()
+            self._links |= {each: links.get(each) for each in unknown}
         return self._links[msisdn]
 
     def forget(self, msisdn: str) -> None:

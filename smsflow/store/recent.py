@@ -14,7 +14,7 @@ from smsflow.core.conversation import Conversation
 
 __all__ = ["Recent"]
 
-_MOST = 2048  # phones, some 4 KiB each
+_MOST = 8192  # phones, some 4 KiB each
 
 
 class Recent:
@@ -22,6 +22,10 @@ class Recent:
 
     def __init__(self) -> None:
         self._by_phone: OrderedDict[str, tuple[Conversation, ...]] = OrderedDict()
+
+    def __contains__(self, msisdn: object) -> bool:
+        """Whether a phone's conversations are remembered."""
+        return msisdn in self._by_phone
 
     def find(self, msisdn: str) -> tuple[Conversation, ...] | None:
         """Every conversation of a phone; None when they must be read."""

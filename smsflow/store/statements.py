@@ -2,8 +2,8 @@
 
 To have SQLite run a statement takes longer than what it does. So a row that nobody asks for in a hurry is `put`
 down here, and is written at once with the others of its statement: at the latest before the transaction or a
-savepoint in it ends, and before any other statement, so that whoever looks finds it. Only a `look` at one phone
-waits for nothing but what was put about it. What is rolled back is forgotten.
+savepoint in it ends, and before any other statement, so that whoever looks finds it. What is rolled back is
+forgotten.
 """
 
 from __future__ import annotations
@@ -25,20 +25,16 @@ class Statements:
         self._execute_many = connection.executemany
         self._on_miss = on_miss
         self._rows: dict[str, list[Row]] = {}  # what waits, by statement
-        self._about: set[str] = set()  # and what it is about
 
-    def put(self, statement: str, values: Row, about: str = "") -> None:
-        """Have a row written before anything is read; `about` names those of whom that is said, for `look`."""
+    def put(self, statement: str, values: Row) -> None:
+        """Have a row written before any other statement."""
         rows = self._rows.get(statement)
         if rows is None:
             rows = self._rows[statement] = []
         rows.append(values)
-        self._about.add(about)
 
-    def look(self, statement: str, values: Row, about: str = "") -> sqlite3.Cursor:
-        """Read what only rows that were put `about` this can change; without it, what none of them can."""
-        if about in self._about and about:
-            self._flush()
+    def look(self, statement: str, values: Row = ()) -> sqlite3.Cursor:
+        """Read what no row that was put can change."""
         return self._execute(statement, values)
 
     def execute(self, statement: str, values: Row = ()) -> sqlite3.Cursor:
@@ -56,7 +52,6 @@ class Statements:
     def forget(self) -> None:
         """What was put was rolled back."""
         self._rows.clear()
-        self._about.clear()
 
     def _flush(self) -> None:
         waiting = list(self._rows.items())

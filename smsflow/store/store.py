@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +22,7 @@ from smsflow.core.effects import Apply, Begin, DropTexts, Effect, Flag, Send, St
 from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import Event
 from smsflow.store.arrivals import Arrivals
+from smsflow.store.expected import Expected
 from smsflow.store.files import explain, lock_store
 from smsflow.store.inbound import InboundTexts
 from smsflow.store.outbox import Outbox
@@ -59,7 +61,8 @@ _ADD_CONVERSATION = (
     " wait, misread, reminded, asked_at, due_kind, due_at, body, version, opened_at, closed_at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_OF_PHONE = f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE msisdn = ? ORDER BY id"  # noqa: S608 - columns are ours
+_OF_PHONES = f"SELECT {CONVERSATION_COLUMNS} FROM conversation WHERE msisdn IN (SELECT value FROM json_each(?))"  # noqa: S608 - columns are ours
+_by_case = attrgetter("case")
 _WAITING_KINDS = (  # from one to the next in the index, however many wait of each
     "WITH RECURSIVE waiting(kind) AS (SELECT min(kind) FROM application WHERE status = 'queued' UNION ALL"
     " SELECT (SELECT min(kind) FROM application WHERE status = 'queued' AND kind > waiting.kind) FROM waiting"
@@ -143,13 +146,14 @@ class Store:
         self._then: list[Callable[[], object]] = []
         self._touches = 0
         self._recent = Recent()
+        self._expected = Expected()
         self._last_case: int | None = None  # the number that was given last; None when it must be read
         self._kept_dialogs: set[str] = set()  # revisions
         self.on_flag: Callable[[int | None, str], object] = lambda *_: None  # told of each that is on the disk
-        self.people = People(self._statements, zone)
+        self.people = People(self._statements, zone, self._expected)
         self.outbox = Outbox(self._statements, self.add_flag, self.people.find_link)
         self.arrivals = Arrivals(self._statements, zone)
-        self.inbound = InboundTexts(self._statements, zone)
+        self.inbound = InboundTexts(self._statements, zone, self._expected)
         self.retention = Retention(self._statements, self._forget_phone, self.outbox.flush)
 
     def close(self) -> None:
@@ -179,6 +183,8 @@ class Store:
                 raise
         except sqlite3.Error as error:
             raise StoreError(f"the store did not take it: {explain(error)}") from error
+        finally:
+            self._expected.clear()
         for tell in self._then:
             tell()
 
@@ -248,23 +254,32 @@ class Store:
 
     # --- conversations -----------------------------------------------------------------------------
 
+    def expect(self, msisdn: str) -> None:
+        """A phone will be asked for in the next transaction: it is then looked up together with others.
+
+        To be called outside of a transaction.
+        """
+        self._expected.add(msisdn)
+
     def load_phone(self, msisdn: str) -> tuple[Conversation, ...]:
         """Every conversation of a phone, oldest first."""
         found = self._recent.find(msisdn)
         if found is None:
-            rows = self._statements.look(_OF_PHONE, (msisdn,), msisdn)
-            found = self._read(rows)
-            self._recent.keep(msisdn, found)
+            found = self._load_unknown(self._expected.unknown(msisdn, self._recent))[msisdn]
         return found
 
     def load_phones(self, msisdns: Iterable[str]) -> None:
         """Read the conversations of many phones at once: what `load_phone` has to say of each is at hand then."""
-        unread = [msisdn for msisdn in dict.fromkeys(msisdns) if self._recent.find(msisdn) is None]
-        of_each: dict[str, list[Conversation]] = {msisdn: [] for msisdn in unread}
-        for conversation in self._conversations("msisdn IN (SELECT value FROM json_each(?))", dump(unread)):
+        self._load_unknown([msisdn for msisdn in dict.fromkeys(msisdns) if msisdn not in self._recent])
+
+    def _load_unknown(self, msisdns: Sequence[str]) -> dict[str, tuple[Conversation, ...]]:
+        of_each: dict[str, list[Conversation]] = {msisdn: [] for msisdn in msisdns}
+        for conversation in self._read(self._execute(_OF_PHONES, (dump(msisdns),))):
             of_each[conversation.msisdn].append(conversation)
-        for msisdn, conversations in of_each.items():
-            self._recent.keep(msisdn, tuple(conversations))
+        found = {msisdn: tuple(sorted(each, key=_by_case)) for msisdn, each in of_each.items()}
+        for msisdn, conversations in found.items():
+            self._recent.keep(msisdn, conversations)
+        return found
 
     def load_birth(self, birth_id: str) -> tuple[Conversation, ...]:
         """Every conversation about a birth, oldest first."""
@@ -335,7 +350,7 @@ class Store:
         after, at = step.conversation, utc(event.at)
         closed_at = at if after.status is Status.CLOSED else None
         row = (opening.case, *conversation_row(after), after.version, at, closed_at)
-        self._statements.put(_ADD_CONVERSATION, row, after.msisdn)
+        self._statements.put(_ADD_CONVERSATION, row)
         self._recent.forget(after.msisdn)
         self._statements.put(
             _ADD_LINE, (at, opening.case, opening_json(opening), "opened", "", "", opening.revision)
@@ -357,7 +372,7 @@ class Store:
             closed_at = at if after.status is Status.CLOSED else None
             place = (*place_row(after), after.version, closed_at, before.case, before.version)
             if after.msisdn == before.msisdn:
-                self._statements.put(_MOVE_ON, place, before.msisdn)
+                self._statements.put(_MOVE_ON, place)
             elif self._execute(_MOVE_TO_PHONE, (after.msisdn, *place)).rowcount != 1:
                 raise StaleConversation(before.case, before.version)
             self._recent.move_on(before, self._as_read(after))

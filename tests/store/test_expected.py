@@ -1,0 +1,111 @@
+"""Phones that have written are looked up together, and what is found is what would be found one by one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from world import NOON, PHONE, World, a_world
+
+from smsflow.store import expected
+from smsflow.store import inbound as inbound_module
+from smsflow.store.expected import Expected
+
+PHONES = [f"7701000000{digit}" for digit in range(5)]
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path) as world:
+        yield world
+
+
+@contextmanager
+def looking(world: World) -> Iterator[list[str]]:
+    """The statements that read something."""
+    ran: list[str] = []
+    world.store._connection.set_trace_callback(lambda line: line.startswith("SELECT") and ran.append(line))
+    yield ran
+    world.store._connection.set_trace_callback(None)
+
+
+def test_unknown_are_the_one_asked_for_and_those_expected() -> None:
+    """Each once, the one that is asked for first."""
+    phones = Expected()
+    for phone in "abca":
+        phones.add(phone)
+    assert phones.unknown("b", {"c"}) == ["b", "a"]
+    assert phones.unknown("x", {}) == ["x", "a", "b", "c"]
+    phones.clear()
+    assert phones.unknown("b", {}) == ["b"]
+
+
+def test_no_more_are_expected_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are looked up one by one."""
+    monkeypatch.setattr(expected, "_MOST", 2)
+    phones = Expected()
+    for phone in "abc":
+        phones.add(phone)
+    assert phones.unknown("x", {}) == ["x", "a", "b"]
+
+
+def test_looks_do_not_grow_with_the_replies(world: World) -> None:
+    """Link, earlier texts and conversations: one statement each, for five mothers as for one."""
+    for phone in PHONES:
+        world.birth(f"b{phone}", msisdn=phone)
+    looks = []
+    for phones in (PHONES[:1], PHONES[1:]):
+        for phone in phones:
+            world.store.expect(phone)
+        with looking(world) as ran, world.store.transaction():
+            for phone in phones:
+                assert world.take("R 1 1 2", phone).outcome == "answered"
+        looks.append(len(ran))
+    assert looks[0] == looks[1]
+    with looking(world) as ran, world.store.transaction():
+        world.take("R 1 1 2 Ахметов Нурлан", PHONES[0])
+    assert not [line for line in ran if "json_each" in line]
+
+
+def test_what_changed_since_the_look_is_seen(world: World) -> None:
+    """Of two mothers that are expected one gets a second child, moves to another number, and has written before."""
+    world.birth("b1", msisdn=PHONES[0])
+    world.birth("b2", msisdn=PHONES[1])
+    for phone in PHONES[:3]:
+        world.store.expect(phone)
+    with world.store.transaction():
+        assert world.take("R 1 1 2", PHONES[0]).case == 1
+        assert [each.case for each in world.store.load_phone(PHONES[1])] == [2]
+        world.births.bind_citizen("990101600008", PHONES[1], NOON, NOON)
+        assert {each.status.value for each in world.store.load_phone(PHONES[1])} == {"suspended"}
+        assert world.take("hello", PHONES[2]).reason == "no_case"
+        world.session = "two"
+        assert world.take("hello", PHONES[2]).outcome == "repeated"
+        assert world.take("R 1 1 2", PHONES[0]).outcome == "repeated"
+
+
+def test_texts_that_are_too_many_to_be_read_together_are_read_for_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A phone that writes without end costs the others no memory, and hides nothing of theirs."""
+    monkeypatch.setattr(inbound_module, "_MOST_AT_ONCE", 4)
+    monkeypatch.setattr(inbound_module, "_MOST_TEXTS", 3)
+    for number in range(5):
+        world.reply(f"spam {number}", PHONES[0])
+    world.reply("hello", PHONES[1])
+    world.store.inbound.forget()
+    world.session = "two"
+    for phone in PHONES[:2]:
+        world.store.expect(phone)
+    with world.store.transaction():
+        assert world.take("hello", PHONES[1]).outcome == "repeated"
+        assert list(world.store.inbound._phones) == [PHONES[1]]
+        assert world.take("spam 4", PHONES[0]).outcome == "repeated"
+
+
+def test_nobody_is_expected_any_more_after_a_transaction(world: World) -> None:
+    """Neither when it was committed nor when it was not."""
+    world.store.expect(PHONE)
+    with world.store.transaction():
+        pass
+    assert world.store._expected.unknown("x", {}) == ["x"]
