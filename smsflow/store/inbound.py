@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from typing import NamedTuple
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
 
 from smsflow.store.expected import Expected
-from smsflow.store.rows import dump, read_time, utc
+from smsflow.store.rows import dump, utc
 from smsflow.store.statements import Statements
 
 __all__ = ["Inbound", "InboundTexts"]
@@ -37,35 +37,41 @@ class Inbound(NamedTuple):
     parts_missing: bool = False
 
 
-_MOST_PHONES = 8192
+_MOST_PHONES = 4096
 _MOST_TEXTS = 50  # of one phone; of one that writes more the table is asked
 _MOST_AT_ONCE = 1000  # texts that are read together
-_NEVER = datetime.max.replace(tzinfo=UTC)
+_NEVER = "9"  # is later than all times as they are stored
 _SAME = "msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
 _COLUMNS = "at, link, session, sequence, msisdn, destination, data_coding, raw, text"
 _ADD = (
     f"INSERT INTO inbound ({_COLUMNS}, conversation, outcome, reason, coercions)"  # noqa: S608 - columns are ours
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_CAME_SINCE = f"SELECT {_COLUMNS} FROM inbound WHERE msisdn IN (SELECT value FROM json_each(?)) AND at >= ? LIMIT ?"  # noqa: S608 - as above
+_CAME_SINCE = (
+    "SELECT msisdn, at, raw, text, session, sequence FROM inbound"
+    " WHERE msisdn IN (SELECT value FROM json_each(?)) AND at >= ? LIMIT ?"
+)
 _IS_DELIVERED_AGAIN = f"SELECT 1 FROM inbound WHERE {_SAME} AND (session <> ? OR sequence = ?) LIMIT 1"  # noqa: S608 - _SAME is ours
 _DELIVERIES = f"SELECT session, sequence FROM inbound WHERE {_SAME} ORDER BY id"  # noqa: S608 - as above
+
+
+_Came: TypeAlias = tuple[str, str, bytes, str, str, int]
+"""A text that is remembered: phone, time as it is stored, octets, text, session, and its number there."""
 
 
 @dataclass(slots=True)
 class _Phone:
     """All texts of a phone since then."""
 
-    since: datetime
-    texts: list[Inbound]
+    since: str
+    texts: list[_Came]
 
 
 class InboundTexts:
     """The texts."""
 
-    def __init__(self, statements: Statements, zone: tzinfo, expected: Expected) -> None:
+    def __init__(self, statements: Statements, expected: Expected) -> None:
         self._statements = statements
-        self._zone = zone
         self._expected = expected
         self._phones: OrderedDict[str, _Phone] = OrderedDict()  # those that wrote last
 
@@ -79,17 +85,18 @@ class InboundTexts:
         coercions: Sequence[str] = (),
     ) -> None:
         """Store a text as it came in, and what it turned out to be."""
-        at, link, session, sequence, msisdn, destination, data_coding, raw, text, _ = inbound
+        came_at, link, session, sequence, msisdn, destination, data_coding, raw, text, _ = inbound
+        at = utc(came_at)
         self._statements.put(
             _ADD,
             (
-                utc(at), link, session, sequence, msisdn, destination, data_coding, raw, text,
+                at, link, session, sequence, msisdn, destination, data_coding, raw, text,
                 case, outcome, reason, " ".join(coercions),
             ),
         )  # fmt: skip
         phone = self._phones.get(msisdn)
-        if phone is not None and phone.since is not _NEVER:
-            phone.texts.append(inbound)
+        if phone is not None and phone.since != _NEVER:
+            phone.texts.append((msisdn, at, raw, text, session, sequence))
 
     def is_delivered_again(self, inbound: Inbound, since: datetime) -> bool:
         """Whether the same text from the same phone has come since then, and a message centre delivers it again.
@@ -99,15 +106,14 @@ class InboundTexts:
         session with a number of its own.
         """
         _, _, session, sequence, msisdn, _, _, raw, text, _ = inbound
-        phone = self._find(msisdn, since)
-        if since < phone.since:
-            found = self._statements.execute(
-                _IS_DELIVERED_AGAIN, (msisdn, utc(since), raw, text, session, sequence)
-            )
+        begin = utc(since)
+        phone = self._find(msisdn, begin)
+        if begin < phone.since:
+            found = self._statements.execute(_IS_DELIVERED_AGAIN, (msisdn, begin, raw, text, session, sequence))
             return found.fetchone() is not None
-        for other in phone.texts:
-            is_same = other.raw == raw or other.text == text
-            if is_same and other.at >= since and (other.session != session or other.sequence == sequence):
+        for _, at, other_raw, other_text, other_session, number in phone.texts:
+            is_same = other_raw == raw or other_text == text
+            if is_same and at >= begin and (other_session != session or number == sequence):
                 return True
         return False
 
@@ -125,7 +131,7 @@ class InboundTexts:
         """What was written did not stay: read all anew."""
         self._phones.clear()
 
-    def _find(self, msisdn: str, since: datetime) -> _Phone:
+    def _find(self, msisdn: str, since: str) -> _Phone:
         if msisdn not in self._phones:
             self._load(self._expected.unknown(msisdn, self._phones), since)
         phone = self._phones[msisdn]
@@ -134,25 +140,24 @@ class InboundTexts:
         self._phones.move_to_end(msisdn)
         return phone
 
-    def _load(self, msisdns: Sequence[str], since: datetime) -> None:
+    def _load(self, msisdns: Sequence[str], since: str) -> None:
         """Read what phones have sent since then; what the first has sent when that is too much."""
-        values = (dump(msisdns), utc(since), _MOST_AT_ONCE)
+        values = (dump(msisdns), since, _MOST_AT_ONCE)
         rows = self._statements.execute(_CAME_SINCE, values).fetchall()
         if len(rows) == _MOST_AT_ONCE and len(msisdns) > 1:
             self._load(msisdns[:1], since)
             return
         for msisdn in msisdns:
             self._phones[msisdn] = _Phone(since, [])
-        for at, *rest in rows:
-            inbound = Inbound(read_time(at, self._zone), *rest)
-            self._phones[inbound.msisdn].texts.append(inbound)
+        for came in rows:
+            self._phones[came[0]].texts.append(came)
         while len(self._phones) > _MOST_PHONES:
             self._phones.popitem(last=False)
 
 
-def _prune(phone: _Phone, since: datetime) -> None:
+def _prune(phone: _Phone, since: str) -> None:
     """Let go of what came before then; of all, when it is still too much."""
     phone.since = max(phone.since, since)
-    phone.texts = [each for each in phone.texts if each.at >= since]
+    phone.texts = [came for came in phone.texts if came[1] >= since]
     if len(phone.texts) >= _MOST_TEXTS:
         phone.since, phone.texts = _NEVER, []

@@ -153,7 +153,7 @@ class Store:
         self.people = People(self._statements, zone, self._expected)
         self.outbox = Outbox(self._statements, self.add_flag, self.people.find_link)
         self.arrivals = Arrivals(self._statements, zone)
-        self.inbound = InboundTexts(self._statements, zone, self._expected)
+        self.inbound = InboundTexts(self._statements, self._expected)
         self.retention = Retention(self._statements, self._forget_phone, self.outbox.flush)
 
     def close(self) -> None:
