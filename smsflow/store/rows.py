@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from sys import intern
 from typing import Any, NamedTuple, get_args
 
 from smsflow.core import events
@@ -120,24 +121,29 @@ def place_row(conversation: Conversation) -> tuple[Any, ...]:
 
 
 def read_conversation(row: tuple[Any, ...], zone: tzinfo) -> Conversation:
-    """The conversation in a row of `CONVERSATION_COLUMNS`, its times in `zone`."""
-    case, dialog, revision, birth_id, msisdn, child, language, state, status, result = row[:10]
-    wait, misread, reminded, asked_at, due_kind, due_at, body_json, version = row[10:18]
+    """The conversation in a row of `CONVERSATION_COLUMNS`, its times in `zone`.
+
+    Words that stand in thousands of them stand in memory once.
+    """
+    (
+        case, dialog, revision, birth_id, msisdn, child, language, state, status, result,
+        wait, misread, reminded, asked_at, due_kind, due_at, body_json, version,
+    ) = row  # fmt: skip
     body = load(body_json)
     return made(
         case,
-        dialog,
-        revision,
+        intern(dialog),
+        intern(revision),
         birth_id,
         msisdn,
         child,
         language,
-        state,
+        intern(state),
         _STATUSES[status],
         result,
         body["facts"],
         body["answers"],
-        tuple([Asked(*asked) for asked in body["trail"]]),
+        tuple([Asked(intern(asked), address, value) for asked, address, value in body["trail"]]),
         body["sealed"],
         Asked(*body["back"]) if body["back"] else None,
         {state: tuple(addresses) for state, addresses in body["printed"].items()},
