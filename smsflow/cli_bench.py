@@ -29,6 +29,11 @@ __all__ = ["bench"]
     help="Replies a second, however slow the answers are; without it as fast as it goes.",
 )
 @click.option(
+    "--in-turn",
+    is_flag=True,
+    help="Who has a question waits for all who had theirs before, as in life; without it each goes on at once.",
+)
+@click.option(
     "--cases", default=0, show_default=True, type=click.IntRange(0), help="Cases in the store before it begins."
 )
 @click.option(
@@ -60,6 +65,7 @@ def bench(
     mothers: int,
     window: int,
     offered: float,
+    in_turn: bool,  # noqa: FBT001 - click gives flags by name
     cases: int,
     births: int,
     versus: tuple[str, ...],
@@ -85,7 +91,16 @@ def bench(
     if births and versus:
         raise click.UsageError("--births is about smsflow alone: leave --versus out")
     options = Options(
-        mothers, window, offered, cases, tuple(dict.fromkeys(versus)), as_json, folder, at_least, births
+        mothers=mothers,
+        window=window,
+        offered=offered,
+        in_turn=in_turn,
+        cases=cases,
+        versus=tuple(dict.fromkeys(versus)),
+        as_json=as_json,
+        folder=folder,
+        at_least=at_least,
+        births=births,
     )
     try:
         code = (run_births if births else run_bench)(make_console(), options)

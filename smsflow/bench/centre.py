@@ -39,7 +39,8 @@ class Load:
     """What is to be played. `scripts` holds, language by language, the replies of a mother.
 
     `window` mothers at most wait for their next question at a time; with `offered` (turns a second, 0 for as fast
-    as it goes) replies go out at that rate whatever comes back. `system_id` of the bind is not looked at.
+    as it goes) replies go out at that rate whatever comes back. `in_turn`: who has a question waits for all who had
+    theirs before; else each goes on at once, to the end. `system_id` of the bind is not looked at.
     """
 
     number: str
@@ -47,6 +48,7 @@ class Load:
     scripts: tuple[tuple[str, ...], ...]
     window: int
     offered: float = 0.0
+    in_turn: bool = False
     until_told: bool = False
 
 
@@ -198,9 +200,11 @@ class _Centre:
         if self._load.offered:
             if more:
                 self._ready.append(mother)
-        elif more:
+        elif more and not self._load.in_turn:
             self.write(mother, now)
         else:
+            if more:
+                self._ready.append(mother)
             self.write_next(now)
 
 

@@ -33,6 +33,7 @@ class Plan:
     cases: int
     parts: tuple[Part, ...]
     born_at: datetime
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ def open_centre(plan: Plan, *, until_told: bool = False) -> Iterator[Centre]:
                 "scripts": [part.replies for part in plan.parts],
                 "window": plan.window,
                 "offered": plan.offered,
+                "in_turn": plan.in_turn,
                 "until_told": until_told,
             }
             centre.write(json.dumps(load))

@@ -45,6 +45,7 @@ class Options:
     versus: tuple[str, ...]
     as_json: bool
     folder: Path | None = None
+    in_turn: bool = False
     at_least: float = 0.0  # times the turns of each rival
     births: int = 0
 
@@ -95,6 +96,7 @@ def _plan(options: Options) -> Plan:
         mothers=options.mothers,
         window=options.window,
         offered=options.offered,
+        in_turn=options.in_turn,
         cases=options.cases,
         parts=rehearse(dialog, born_at),
         born_at=born_at,
@@ -155,6 +157,7 @@ def _load(options: Options) -> dict[str, Any]:
         "mothers": options.mothers,
         "window": options.window,
         "offered": options.offered,
+        "in_turn": options.in_turn,
         "cases": options.cases,
     }
 
@@ -172,6 +175,7 @@ def _print(
     missing: dict[str, str],
 ) -> None:
     load = f"{options.offered:g} turns/s offered" if options.offered else f"window {options.window}"
+    load += ", in turn" if options.in_turn else ""
     console.print(
         f"{options.mothers} mothers, {load}, {options.cases} cases in the store before; {_in_words(machine)}"
     )

@@ -16,7 +16,7 @@ from world import NOON, ZONE, World
 
 from smsflow.bench import players, run
 from smsflow.bench.fill import fill_store
-from smsflow.bench.measure import Plan
+from smsflow.bench.measure import Plan, measure
 from smsflow.bench.rehearsal import rehearse
 from smsflow.library import Library, shipped_dialogs
 from smsflow.store.store import open_store
@@ -41,7 +41,7 @@ def test_figures_of_a_small_run_hold_together(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
     assert set(said) == {"machine", "load", "smsflow", "versus", "missing"}
-    assert said["load"] == {"mothers": MOTHERS, "window": 16, "offered": 0.0, "cases": 0}
+    assert said["load"] == {"mothers": MOTHERS, "window": 16, "offered": 0.0, "in_turn": False, "cases": 0}
     ours, naive = said["smsflow"], said["versus"]["naive"]
     for figures in (ours, naive):
         assert figures["turns"] == MOTHERS * QUESTIONS
@@ -83,6 +83,17 @@ def test_offered_load_keeps_its_rate(tmp_path: Path) -> None:
     seconds = float(ended.stdout.split(" turns in ")[1].split(" s,")[0])
     assert seconds >= MOTHERS * QUESTIONS / 200 * 0.95
     assert "turns a commit" in ended.stdout
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_mothers_go_on_at_once_or_in_turn(tmp_path: Path, parts, *, in_turn: bool) -> None:
+    """In turn nobody has her second question before everybody has answered the first."""
+    plan = Plan(mothers=12, window=2, offered=0, cases=0, parts=parts, born_at=NOON, in_turn=in_turn)
+    measure(tmp_path / "smsflow", plan, players.start_daemon, lambda _: None)
+    with closing(sqlite3.connect(tmp_path / "smsflow" / "smsflow.db")) as store:
+        answers = store.execute("SELECT conversation FROM journal WHERE outcome = 'answered' ORDER BY id LIMIT 12")
+        cases = {case for (case,) in answers}
+    assert (len(cases) == 12) == in_turn
 
 
 def test_births_are_measured_while_mothers_write(tmp_path: Path) -> None:
