@@ -39,7 +39,7 @@ class Inbound(NamedTuple):
 
 _MOST_PHONES = 4096
 _MOST_TEXTS = 50  # of one phone; of one that writes more the table is asked
-_MOST_AT_ONCE = 1000  # texts that are read together
+_MOST_AT_ONCE = 5000  # texts that are read together
 _NEVER = "9"  # is later than all times as they are stored
 _SAME = "msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
 _COLUMNS = "at, link, session, sequence, msisdn, destination, data_coding, raw, text"
@@ -49,7 +49,7 @@ _ADD = (
 )
 _CAME_SINCE = (
     "SELECT msisdn, at, raw, text, session, sequence FROM inbound"
-    " WHERE msisdn IN (SELECT value FROM json_each(?)) AND at >= ? LIMIT ?"
+    " WHERE msisdn IN (SELECT value FROM json_each(?)) AND at >= ? ORDER BY msisdn LIMIT ?"
 )
 _IS_DELIVERED_AGAIN = f"SELECT 1 FROM inbound WHERE {_SAME} AND (session <> ? OR sequence = ?) LIMIT 1"  # noqa: S608 - _SAME is ours
 _DELIVERIES = f"SELECT session, sequence FROM inbound WHERE {_SAME} ORDER BY id"  # noqa: S608 - as above
@@ -132,7 +132,7 @@ class InboundTexts:
         self._phones.clear()
 
     def _find(self, msisdn: str, since: str) -> _Phone:
-        if msisdn not in self._phones:
+        while msisdn not in self._phones:
             self._load(self._expected.unknown(msisdn, self._phones), since)
         phone = self._phones[msisdn]
         if len(phone.texts) >= _MOST_TEXTS:
@@ -141,16 +141,17 @@ class InboundTexts:
         return phone
 
     def _load(self, msisdns: Sequence[str], since: str) -> None:
-        """Read what phones have sent since then; what the first has sent when that is too much."""
-        values = (dump(msisdns), since, _MOST_AT_ONCE)
-        rows = self._statements.execute(_CAME_SINCE, values).fetchall()
-        if len(rows) == _MOST_AT_ONCE and len(msisdns) > 1:
-            self._load(msisdns[:1], since)
-            return
-        for msisdn in msisdns:
-            self._phones[msisdn] = _Phone(since, [])
+        """Read what phones have sent since then: of all of them, or of some when that is too much at once."""
+        rows = self._statements.execute(_CAME_SINCE, (dump(msisdns), since, _MOST_AT_ONCE)).fetchall()
+        phones = {msisdn: _Phone(since, []) for msisdn in msisdns}
+        if len(rows) == _MOST_AT_ONCE:  # of the last phone that was read not all, and of those after it nothing
+            last = rows[-1][0]
+            phones = {msisdn: phones[msisdn] for msisdn in msisdns if msisdn < last} or {last: _Phone(_NEVER, [])}
         for came in rows:
-            self._phones[came[0]].texts.append(came)
+            phone = phones.get(came[0])
+            if phone is not None and phone.since != _NEVER:
+                phone.texts.append(came)
+        self._phones |= phones
         while len(self._phones) > _MOST_PHONES:
             self._phones.popitem(last=False)
 

@@ -14,7 +14,7 @@ from smsflow.core.conversation import Conversation
 
 __all__ = ["Recent"]
 
-_MOST = 8192  # phones, some 3.5 KiB each
+_MOST = 6000  # phones, some 3.5 KiB each
 
 
 class Recent:

@@ -84,23 +84,30 @@ def test_what_changed_since_the_look_is_seen(world: World) -> None:
         assert world.take("R 1 1 2", PHONES[0]).outcome == "repeated"
 
 
-def test_texts_that_are_too_many_to_be_read_together_are_read_for_one(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("spammer", PHONES[:4])
+def test_who_writes_too_much_costs_the_others_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, spammer: str
 ) -> None:
-    """A phone that writes without end costs the others no memory, and hides nothing of theirs."""
-    monkeypatch.setattr(inbound_module, "_MOST_AT_ONCE", 4)
-    monkeypatch.setattr(inbound_module, "_MOST_TEXTS", 3)
-    for number in range(5):
-        world.reply(f"spam {number}", PHONES[0])
-    world.reply("hello", PHONES[1])
+    """More than is read at once: of the others everything is known all the same, and nothing is read twice."""
+    monkeypatch.setattr(inbound_module, "_MOST_AT_ONCE", 7)
+    monkeypatch.setattr(inbound_module, "_MOST_TEXTS", 5)
+    for number in range(9):
+        world.reply(f"spam {number}", spammer)
+    others = [phone for phone in PHONES[:4] if phone != spammer]
+    for phone in others:
+        world.reply("hello", phone)
+        world.reply("hello again", phone)
     world.store.inbound.forget()
     world.session = "two"
-    for phone in PHONES[:2]:
+    for phone in PHONES[:4]:
         world.store.expect(phone)
-    with world.store.transaction():
-        assert world.take("hello", PHONES[1]).outcome == "repeated"
-        assert list(world.store.inbound._phones) == [PHONES[1]]
-        assert world.take("spam 4", PHONES[0]).outcome == "repeated"
+    with looking(world) as ran, world.store.transaction():
+        for phone in others:
+            assert world.take("hello", phone).outcome == "repeated"
+            assert len(world.store.inbound._phones[phone].texts) == 3
+        assert world.take("spam 4", spammer).outcome == "repeated"
+    assert world.store.inbound._phones[spammer].texts == []
+    assert len([line for line in ran if "FROM inbound" in line and "json_each" in line]) <= 4
 
 
 def test_nobody_is_expected_any_more_after_a_transaction(world: World) -> None:
