@@ -103,6 +103,18 @@ def test_texts_that_are_too_many_to_be_read_together_are_read_for_one(
         assert world.take("spam 4", PHONES[0]).outcome == "repeated"
 
 
+def test_sender_that_is_no_phone_is_not_looked_up(world: World) -> None:
+    """A bank's advertisement must not have all cases of mothers without a phone read."""
+    for number in range(3):
+        world.birth(f"b{number}", msisdn=None)
+    world.store.expect("")
+    world.store.expect(PHONE)
+    with world.store.transaction():
+        assert world.take("hello", "").reason == "not_a_phone"
+        assert world.take("hello").reason == "no_case"
+        assert "" not in world.store._recent
+
+
 def test_nobody_is_expected_any_more_after_a_transaction(world: World) -> None:
     """Neither when it was committed nor when it was not."""
     world.store.expect(PHONE)
