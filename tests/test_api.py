@@ -222,6 +222,8 @@ def test_event_moves_a_case_once(tmp_path):
         ("9" * 19, {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
         ("1", {"id": "e", "event": "granted", "data": {"amount": 1}}, 422, "unknown_event"),
         ("1", {"id": "e", "event": "danced", "data": {}}, 422, "unknown_event"),
+        ("1", {"id": "e", "event": "danced", "data": {"steps": 10**20}}, 422, "unknown_event"),
+        ("1", {"id": "e", "event": "granted", "data": {"amount": 10**20}}, 422, "out_of_range"),
         ("1", {"id": "e", "event": "accepted", "data": {}}, 422, "missing"),
         (
             "1",
