@@ -141,11 +141,11 @@ class InboundTexts:
         return phone
 
     def _load(self, msisdns: Sequence[str], since: str) -> None:
-        """Read what phones have sent since then; what the first has sent when that is too much."""
+        """Read what phones have sent since then, the first at least; of as many as it is not too much of."""
         values = (dump(msisdns), since, _MOST_AT_ONCE)
         rows = self._statements.execute(_CAME_SINCE, values).fetchall()
         if len(rows) == _MOST_AT_ONCE and len(msisdns) > 1:
-            self._load(msisdns[:1], since)
+            self._load(msisdns[: len(msisdns) // 2], since)
             return
         for msisdn in msisdns:
             self._phones[msisdn] = _Phone(since, [])

@@ -103,6 +103,21 @@ def test_texts_that_are_too_many_to_be_read_together_are_read_for_one(
         assert world.take("spam 4", PHONES[0]).outcome == "repeated"
 
 
+def test_many_who_have_sent_much_are_read_in_halves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a rollback nothing is remembered: all that cannot be read at once is not read for each phone again."""
+    monkeypatch.setattr(inbound_module, "_MOST_AT_ONCE", 12)
+    phones = [f"770100000{number:02}" for number in range(20)]
+    for phone in phones:
+        world.reply("hello", phone)
+    world.store.inbound.forget()
+    for phone in phones:
+        world.store.expect(phone)
+    world.session = "two"
+    with looking(world) as ran, world.store.transaction():
+        assert {world.take("hello", phone).outcome for phone in phones} == {"repeated"}
+    assert len([line for line in ran if "FROM inbound" in line and "json_each" in line]) == 3
+
+
 def test_sender_that_is_no_phone_is_not_looked_up(world: World) -> None:
     """A bank's advertisement must not have all cases of mothers without a phone read."""
     for number in range(3):
