@@ -81,6 +81,17 @@ def test_a_slice_is_recorded_as_if_one_by_one(tmp_path: Path, seed: int) -> None
     assert {"differs", "too_old"} <= set(seen[0][0])
 
 
+def test_number_of_the_base_that_has_said_stop_is_not_congratulated(tmp_path: Path) -> None:
+    """It said so before anybody knew whose it was; the birth names no number."""
+    with a_world(tmp_path) as world:
+        world.reply("STOP")
+        with world.store.transaction():
+            world.births.bind_citizen(MOTHER, PHONE, NOON, NOON)
+        birth = replace(some_births(0, 2)[0], mother_iin=MOTHER, msisdn=None, alive=True, born_at=NOON.isoformat())
+        assert record(world, [birth], 1) == [1]
+        assert world.case(1).result == "stopped"
+
+
 def test_a_slice_that_is_refused_costs_the_others_nothing(tmp_path: Path) -> None:
     """A tenth open case of one number cannot be told apart; the births around it are taken."""
     with a_world(tmp_path) as world:
