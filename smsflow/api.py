@@ -25,6 +25,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from smsflow.answers import (
@@ -70,7 +71,7 @@ from smsflow.logs import API_FAILED, BODY_HANDLED, OPERATOR_ACTED
 from smsflow.server import Server
 from smsflow.store.people import Birth
 from smsflow.store.queries import PAGE_MAX, CaseFilter, Queries
-from smsflow.store.rows import dump, load
+from smsflow.store.rows import dump
 from smsflow.writer import Writer
 
 __all__ = ["BATCH_MAX", "Server", "create_app"]
@@ -563,7 +564,7 @@ async def _read_json(request: Request) -> Any:  # noqa: ANN401 - JSON is anythin
         if len(octets) > _BODY_MAX:
             raise _Problem(413, "too_large", f"at most {_BODY_MAX} octets")
     with suppress(ValueError):
-        return load(octets)  # in half the time; what it does not take, json takes, or says where it is wrong
+        return from_json(octets)  # in less time; what it does not take, json takes, or says where it is wrong
     try:
         return json.loads(octets)
     except (ValueError, RecursionError) as error:

@@ -165,10 +165,11 @@ class Writer:
 
     def _with_bulk(self, jobs: list[tuple[Job, Done]]) -> Iterator[tuple[Job, Done]]:
         """All of `jobs`; then, if it is its turn, the bulk that there is time for, one at least, added to them."""
+        is_its_turn, self._took_bulk = not self._took_bulk, False
         yield from jobs
-        self._took_bulk = bool(self._bulk) and not (jobs and self._took_bulk)
-        if not self._took_bulk:
+        if not (self._bulk and is_its_turn):
             return
+        self._took_bulk = True
         until = self._clock() + _BULK_S
         while self._bulk:
             jobs.append(self._bulk.popleft())

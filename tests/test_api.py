@@ -94,6 +94,21 @@ def test_good_births_of_a_batch_are_taken_and_bad_ones_named(tmp_path):
     play(tmp_path, scenario)
 
 
+def test_large_batch_is_answered_in_its_order(tmp_path):
+    """Each birth with its own case, each that is refused with its own reason and place."""
+    bad = {7: {"sex": "x"}, 60: {"mother_iin": "1"}, 119: {"birth_id": "b0", "birth_order": 2}}
+    births = [birth(number, **bad.get(number, {})) for number in range(130)]
+    errors = {7: "not_allowed", 60: "length", 119: "differs"}
+
+    async def scenario(api):
+        told = (await api.post("/v1/births", births, "moh")).json()
+        good = [each["birth_id"] for number, each in enumerate(births) if number not in bad]
+        assert told["accepted"] == [{"birth_id": name, "case": str(case)} for case, name in enumerate(good, 1)]
+        assert [(each["index"], each["error"]) for each in told["rejected"]] == list(errors.items())
+
+    play(tmp_path, scenario)
+
+
 def test_batch_of_which_nothing_can_be_taken_is_422(tmp_path):
     """One bad birth, or only bad ones, is the client's error, told like any other."""
 
@@ -222,6 +237,8 @@ def test_event_moves_a_case_once(tmp_path):
         ("9" * 19, {"id": "e", "event": "accepted", "data": {"number": "1"}}, 404, "unknown_case"),
         ("1", {"id": "e", "event": "granted", "data": {"amount": 1}}, 422, "unknown_event"),
         ("1", {"id": "e", "event": "danced", "data": {}}, 422, "unknown_event"),
+        ("1", {"id": "e", "event": "danced", "data": {"steps": 10**20}}, 422, "unknown_event"),
+        ("1", {"id": "e", "event": "granted", "data": {"amount": 10**20}}, 422, "out_of_range"),
         ("1", {"id": "e", "event": "accepted", "data": {}}, 422, "missing"),
         (
             "1",

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from world import MOTHER, NOON, PHONE, QUIET, World, a_world
 
+from smsflow.births import Births
+from smsflow.core.errors import StoreError
 from smsflow.engine import Refused
 from smsflow.store.people import Birth
 
@@ -79,6 +81,39 @@ def test_a_slice_is_recorded_as_if_one_by_one(tmp_path: Path, seed: int) -> None
 
     assert seen[0] == seen[1] == seen[2]
     assert {"differs", "too_old"} <= set(seen[0][0])
+
+
+def record_and_fail(births: Births, some: list[Birth]) -> None:
+    births.record_births(some, NOON)
+    raise StoreError
+
+
+def test_births_are_told_when_they_are_on_the_disk(tmp_path: Path) -> None:
+    """Once, those that are new, each with its result; what was rolled back is never told."""
+    with a_world(tmp_path) as world:
+        told: list[tuple[int, str]] = []
+        births = Births(world.engine, world.store, on_births=told.extend)
+        first = replace(some_births(0, 2)[0], msisdn=PHONE, alive=True, born_at=NOON.isoformat())
+        some = [first, replace(first, sex="male"), replace(first, birth_id="c", msisdn=None, mother_iin=OTHER)]
+        with pytest.raises(StoreError), world.store.transaction():
+            record_and_fail(births, some)
+        with world.store.transaction():
+            with pytest.raises(StoreError), world.store.savepoint():
+                record_and_fail(births, some)
+            births.record_births(some, NOON)
+            assert told == []
+        assert told == [(1, ""), (2, "no_phone")]
+
+
+def test_number_of_the_base_that_has_said_stop_is_not_congratulated(tmp_path: Path) -> None:
+    """It said so before anybody knew whose it was; the birth names no number."""
+    with a_world(tmp_path) as world:
+        world.reply("STOP")
+        with world.store.transaction():
+            world.births.bind_citizen(MOTHER, PHONE, NOON, NOON)
+        birth = replace(some_births(0, 2)[0], mother_iin=MOTHER, msisdn=None, alive=True, born_at=NOON.isoformat())
+        assert record(world, [birth], 1) == [1]
+        assert world.case(1).result == "stopped"
 
 
 def test_a_slice_that_is_refused_costs_the_others_nothing(tmp_path: Path) -> None:

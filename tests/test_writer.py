@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,54 @@ def test_bulk_is_done_bit_by_bit_and_after_everything_else(tmp_path: Path) -> No
         asyncio.run(play())
 
         assert ran[:7] == ["a", "b", "reply", "|", "reply", "c", "reply"]
+
+
+def test_texts_of_a_reply_wait_for_one_transaction_of_bulk(tmp_path: Path) -> None:
+    """Some come while a long line is carried out, and nobody after them: what they leave is claimed."""
+    with a_world(tmp_path) as world:
+        now_s, ran = 0.0, []
+
+        def take(name: str) -> None:
+            nonlocal now_s
+            now_s += _BULK_S
+            ran.append(name)
+
+        async def play() -> None:
+            writer = Writer(world.store, last=lambda: ran.append("|"), after=print, clock=lambda: now_s)
+            line = [asyncio.ensure_future(writer.run(partial(take, "bulk"), bulk=True)) for _ in range(9)]
+            await asyncio.sleep(0)
+            for _ in range(3):  # the first and the last with bulk
+                await writer.run(partial(take, "reply"))
+            await asyncio.gather(*line)
+
+        asyncio.run(play())
+
+        last = len(ran) - ran[::-1].index("reply")
+        assert ran[last : last + 2] == ["bulk", "|"]
+
+
+def test_texts_are_claimed_where_a_job_of_every_transaction_fails(tmp_path: Path) -> None:
+    """Also after a transaction that took bulk, after which there was none that went well."""
+    with a_world(tmp_path) as world:
+        ran: list[str] = []
+
+        def fail() -> None:
+            raise LookupError("a bug")
+
+        async def play() -> None:
+            writer = Writer(world.store, last=lambda: ran.append("|"), after=print)
+
+            def again(left: int) -> None:
+                if left:
+                    writer.submit(fail, lambda *_: again(left - 1))
+
+            writer.submit_bulk(lambda: ran.append("bulk"), lambda *_: again(2))
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+        asyncio.run(play())
+
+        assert ran == ["bulk", "|", "|"]
 
 
 def test_bulk_is_told_when_the_disk_refuses(tmp_path: Path) -> None:

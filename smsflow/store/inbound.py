@@ -49,7 +49,7 @@ _ADD = (
 )
 _CAME_SINCE = (
     "SELECT msisdn, at, raw, text, session, sequence FROM inbound"
-    " WHERE msisdn IN (SELECT value FROM json_each(?)) AND at >= ? ORDER BY msisdn LIMIT ?"
+    " WHERE msisdn IN (SELECT value FROM json_each(?)) AND at >= ? LIMIT ?"
 )
 _IS_DELIVERED_AGAIN = f"SELECT 1 FROM inbound WHERE {_SAME} AND (session <> ? OR sequence = ?) LIMIT 1"  # noqa: S608 - _SAME is ours
 _DELIVERIES = f"SELECT session, sequence FROM inbound WHERE {_SAME} ORDER BY id"  # noqa: S608 - as above
@@ -132,7 +132,7 @@ class InboundTexts:
         self._phones.clear()
 
     def _find(self, msisdn: str, since: str) -> _Phone:
-        while msisdn not in self._phones:
+        if msisdn not in self._phones:
             self._load(self._expected.unknown(msisdn, self._phones), since)
         phone = self._phones[msisdn]
         if len(phone.texts) >= _MOST_TEXTS:
@@ -141,17 +141,15 @@ class InboundTexts:
         return phone
 
     def _load(self, msisdns: Sequence[str], since: str) -> None:
-        """Read what phones have sent since then: of all of them, or of some when that is too much at once."""
+        """Read what phones have sent since then, the first at least; of as many as it is not too much of."""
         rows = self._statements.execute(_CAME_SINCE, (dump(msisdns), since, _MOST_AT_ONCE)).fetchall()
-        phones = {msisdn: _Phone(since, []) for msisdn in msisdns}
-        if len(rows) == _MOST_AT_ONCE:  # of the last phone that was read not all, and of those after it nothing
-            last = rows[-1][0]
-            phones = {msisdn: phones[msisdn] for msisdn in msisdns if msisdn < last} or {last: _Phone(_NEVER, [])}
+        if len(rows) == _MOST_AT_ONCE and len(msisdns) > 1:
+            self._load(msisdns[: len(msisdns) // 2], since)
+            return
+        for msisdn in msisdns:
+            self._phones[msisdn] = _Phone(since, [])
         for came in rows:
-            phone = phones.get(came[0])
-            if phone is not None and phone.since != _NEVER:
-                phone.texts.append(came)
-        self._phones |= phones
+            self._phones[came[0]].texts.append(came)
         while len(self._phones) > _MOST_PHONES:
             self._phones.popitem(last=False)
 

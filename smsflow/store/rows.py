@@ -70,7 +70,7 @@ def dump(value: Any) -> str:  # noqa: ANN401 - JSON is anything
     return orjson.dumps(value).decode() if orjson else _ENCODER.encode(value)
 
 
-def load(text: str | bytearray) -> Any:  # noqa: ANN401 - JSON is anything
+def load(text: str) -> Any:  # noqa: ANN401 - JSON is anything
     """What `dump` wrote; tuples come back as lists."""
     return orjson.loads(text) if orjson else json.loads(text)
 

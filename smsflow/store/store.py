@@ -257,9 +257,10 @@ class Store:
     def expect(self, msisdn: str) -> None:
         """A phone will be asked for in the next transaction: it is then looked up together with others.
 
-        To be called outside of a transaction.
+        To be called outside of a transaction. "" is no phone: under it are all cases of mothers without one.
         """
-        self._expected.add(msisdn)
+        if msisdn:
+            self._expected.add(msisdn)
 
     def load_phone(self, msisdn: str) -> tuple[Conversation, ...]:
         """Every conversation of a phone, oldest first."""

@@ -13,11 +13,12 @@ from smsflow.core.errors import LocalViolation
 from smsflow.smpp.backoff import Backoff, Pauses
 from smsflow.smpp.codec import DeliverSm, EnquireLink, EnquireLinkResp, SubmitSm, decode
 from smsflow.smpp.faults import Faults, make_rule
-from smsflow.smpp.link import LinkSettings
+from smsflow.smpp.link import LinkSettings, SubmitAnswered
 from smsflow.smpp.receipts import State, read_receipt
 from smsflow.smpp.segments import join, read_part, segment, submits
 from smsflow.smpp.session import Session, SessionState
 from smsflow.smpp.smsc import MessageCentre, Text
+from smsflow.smpp.statuses import Status
 from smsflow.terminal import run_loop
 
 PATIENCE_S = 10
@@ -404,6 +405,16 @@ def test_a_centre_that_never_knows_our_bind_is_bound_to_ever_more_seldom():
         assert all("does not know our bind" in reason for (reason,) in (await listener.wait("lost"))[:3])
 
     run(test)
+
+
+def test_one_text_that_is_taken_among_others_makes_the_pauses_short_again():
+    """Answers that come in one read are told together; of them one may say that the bind is known after all."""
+    refused, taken = (SubmitAnswered(0, status, "") for status in (Status.RINVBNDSTS, Status.ROK))
+    for answers, pause_s in (((refused, refused), 2.0), ((refused, taken), 1.0), ((taken, refused), 1.0)):
+        backoff = Backoff(lambda: 0.5)
+        backoff.next_s(None)
+        Session(make_settings(0), Recorder(), backoff=backoff)._tell(answers)
+        assert backoff.next_s(None) == pause_s
 
 
 def test_an_unreachable_message_centre_is_told_and_stop_does_not_wait():

@@ -494,3 +494,20 @@ def test_forgetting_on_a_store_that_is_locked_by_a_reader_is_no_trouble(world: W
 
     assert reader.execute("SELECT count(*) FROM conversation").fetchone() == (1,)
     reader.close()
+
+
+def test_number_of_a_case_that_was_forgotten_is_not_given_again(world: World, tmp_path: Path) -> None:
+    """Though it was the last, and the daemon has been started again since: a body may still speak of it."""
+    case = live_through(world)
+    last = rows(world, "SELECT max(id) FROM conversation")[0][0]
+    world.now += 3 * YEAR
+    forget(world)
+    assert rows(world, "SELECT count(*) FROM conversation") == [(0,)]
+    world.store.close()
+    store = open_store(tmp_path / "store.db", ZONE)
+    try:
+        later = World(store, None, DIALOGS)
+        later.now = world.now
+        assert case < last < later.birth("new", born_at=world.now.isoformat())
+    finally:
+        store.close()

@@ -3,21 +3,24 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from world import NOON, World, a_world
+from world import MOTHER, NOON, PHONE, World, a_world
 
 from smsflow.core.conversation import Conversation, changed
 from smsflow.core.effects import Outcome, Step
 from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import HelpAsked
+from smsflow.store.people import Birth
 from smsflow.store.statements import Row, Statements
 
 ADD = "INSERT INTO said VALUES (?, ?)"
 MOVE = "UPDATE said SET word = ? WHERE phone = ?"
 ALL = "SELECT phone, word FROM said ORDER BY rowid"
+A_BIRTH = Birth("b1", MOTHER, PHONE, "2026-11-18T08:00:00+05:00", "female", True, 1, "", "751110000")
 
 
 class Desk:
@@ -124,3 +127,20 @@ def test_stale_conversation_among_many_fails_all(world: World) -> None:
         ask_all(world, held)
     assert not isinstance(caught.value, StaleConversation)
     assert [world.case(case).version for case in (first, second)] == [1, 7]
+
+
+def record_and_fail(world: World) -> None:
+    world.births.record_birth(replace(A_BIRTH, birth_id="lost"), NOON)
+    raise StoreError
+
+
+def test_dialog_of_a_birth_that_was_rolled_back_is_kept_with_the_next(world: World) -> None:
+    """Or the case could never be read again; and the number that was not used is given to it."""
+    with pytest.raises(StoreError), world.store.transaction():
+        record_and_fail(world)
+    with world.store.transaction():
+        with pytest.raises(StoreError), world.store.savepoint():
+            record_and_fail(world)
+        assert world.births.record_birth(A_BIRTH, NOON) == 1
+    assert world.store.used_dialog(world.case(1).revision)
+    assert world.flaws() == []
