@@ -90,6 +90,7 @@ def test_texts_that_are_too_many_to_be_read_together_are_read_for_one(
     """A phone that writes without end costs the others no memory, and hides nothing of theirs."""
     monkeypatch.setattr(inbound_module, "_MOST_AT_ONCE", 4)
     monkeypatch.setattr(inbound_module, "_MOST_TEXTS", 3)
+    monkeypatch.setattr(inbound_module, "_MANY_TEXTS", 3)
     for number in range(5):
         world.reply(f"spam {number}", PHONES[0])
     world.reply("hello", PHONES[1])
