@@ -15,7 +15,6 @@ texts of the bulk would take all of it just before those that answer replies.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -153,15 +152,15 @@ class Writer:
         Raises: _JobFailed, and nothing has happened.
         """
         outcomes: list[tuple[Done, Any, Exception | None]] = []
-        with self._store.transaction():
-            for job, done in self._with_bulk(jobs):
-                try:
+        try:
+            with self._store.transaction():
+                for job, done in self._with_bulk(jobs):
                     outcomes.append((done, job(), None))
-                except (StoreError, sqlite3.Error):
-                    raise
-                except Exception as error:
-                    raise _JobFailed from error
-            return outcomes, None if self._took_bulk else self._last()
+                return outcomes, None if self._took_bulk else self._last()
+        except StoreError:
+            raise
+        except Exception as error:  # perhaps not before a row was written that a job had put down
+            raise _JobFailed from error
 
     def _with_bulk(self, jobs: list[tuple[Job, Done]]) -> Iterator[tuple[Job, Done]]:
         """All of `jobs`; then, if it is its turn, the bulk that there is time for, one at least, added to them."""
@@ -184,7 +183,8 @@ class Writer:
             for job, done in jobs:
                 try:
                     with self._store.savepoint():
-                        outcomes.append((done, job(), None))
+                        result = job()
+                    outcomes.append((done, result, None))
                 except StoreError:
                     raise
                 except Exception as error:  # noqa: BLE001 - whoever submitted the job is told

@@ -142,6 +142,20 @@ def receipt(message_id: str, state: str = "DELIVRD", source: str = PHONE, **how)
     return DeliverSm(source_addr=source, destination_addr="1414", esm_class=4, short_message=text.encode(), **how)
 
 
+def test_octets_are_read_by_the_alphabet_of_their_link(world: World) -> None:
+    """The same octets by two links, by each more than once."""
+
+    def story(line: Line) -> None:
+        for number, (link, alphabet) in enumerate((("one", "latin1"), ("two", "gsm")) * 2):
+            pdu = DeliverSm(source_addr=f"7701000000{number}", short_message=b"R \x05")
+            line.say(pdu, link=link, alphabet=alphabet)
+        one, two, *again = line.texts()
+        assert (one, two) == ("R \x05", "R é")
+        assert again == [one, two]
+
+    play(world, story)
+
+
 # --- long texts in ------------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,22 @@ def test_texts_of_a_reply_wait_for_one_transaction_of_bulk(tmp_path: Path) -> No
         assert ran[last : last + 2] == ["bulk", "|"]
 
 
+def test_texts_of_the_last_bulk_are_claimed(tmp_path: Path) -> None:
+    """In a transaction of its own, though nothing else comes."""
+    with a_world(tmp_path) as world:
+        ran: list[str] = []
+
+        async def play() -> None:
+            writer = Writer(world.store, last=lambda: ran.append("|"), after=print)
+            await writer.run(lambda: ran.append("bulk"), bulk=True)
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+        asyncio.run(play())
+
+        assert ran == ["bulk", "|"]
+
+
 def test_texts_are_claimed_where_a_job_of_every_transaction_fails(tmp_path: Path) -> None:
     """Also after a transaction that took bulk, after which there was none that went well."""
     with a_world(tmp_path) as world:
@@ -221,6 +237,30 @@ def test_job_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
         results = asyncio.run(play())
 
         assert isinstance(results[1], LookupError)
+        assert world.flags() == ["before", "after"]
+
+
+def test_row_that_cannot_be_written_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Rows are written after their jobs, many at a time: the job that put it down is told, and leaves nothing."""
+    with a_world(tmp_path) as world:
+        told: list[tuple[str, Exception | None]] = []
+
+        def put() -> None:
+            world.store.add_flag(None, "half", NOON)
+            world.replies.keep_repeated(an_inbound(world)._replace(text="\ud800"))  # no text that SQLite takes
+
+        async def play() -> None:
+            writer = writer_of(world)
+            for name, job in (("before", flag(world, "before")), ("bad", put), ("after", flag(world, "after"))):
+                writer.submit(job, lambda _, error, name=name: told.append((name, error)))
+            await writer.run(lambda: None)
+            assert writer.failing is None
+
+        asyncio.run(play())
+
+        assert [(name, type(error).__name__) for name, error in told] == [
+            ("before", "NoneType"), ("bad", "UnicodeEncodeError"), ("after", "NoneType"),
+        ]  # fmt: skip
         assert world.flags() == ["before", "after"]
 
 

@@ -39,6 +39,7 @@ class Inbound(NamedTuple):
 
 _MOST_PHONES = 4096
 _MOST_TEXTS = 50  # of one phone; of one that writes more the table is asked
+_MANY_TEXTS = 12  # of one phone: those whose time is over are let go of
 _MOST_AT_ONCE = 5000  # texts that are read together
 _NEVER = "9"  # is later than all times as they are stored
 _SAME = "msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
@@ -135,7 +136,7 @@ class InboundTexts:
         if msisdn not in self._phones:
             self._load(self._expected.unknown(msisdn, self._phones), since)
         phone = self._phones[msisdn]
-        if len(phone.texts) >= _MOST_TEXTS:
+        if len(phone.texts) >= _MANY_TEXTS:
             _prune(phone, since)
         self._phones.move_to_end(msisdn)
         return phone

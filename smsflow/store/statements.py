@@ -40,20 +40,21 @@ class Statements:
     def execute(self, statement: str, values: Row = ()) -> sqlite3.Cursor:
         """Run a statement after all that was put."""
         if self._rows:
-            self._flush()
+            self.flush()
         return self._execute(statement, values)
 
     def executemany(self, statement: str, rows: Iterable[Row]) -> sqlite3.Cursor:
         """Run a statement for each of `rows`, after all that was put."""
         if self._rows:
-            self._flush()
+            self.flush()
         return self._execute_many(statement, rows)
 
     def forget(self) -> None:
         """What was put was rolled back."""
         self._rows.clear()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write all that was put, now."""
         waiting = list(self._rows.items())
         self.forget()
         for statement, rows in waiting:

@@ -212,6 +212,7 @@ class Store:
             try:
                 yield
                 self.outbox.flush()
+                self._statements.flush()
             except BaseException:
                 del self._then[told:]
                 self._forget_all()

@@ -492,3 +492,16 @@ def test_no_octets_make_the_link_raise(chunks, framed):
     link.tick(1000)
     link.lost("end")
     assert link.state is LinkState.CLOSED
+
+
+def test_nothing_is_told_after_the_end():
+    """What stands behind the PDU that ends the session, in the same read or in the next, comes again by another."""
+    link = bound()
+    link.unbind(0, 5)
+    (unbind,) = sent(link)
+
+    *_, last = link.receive(encode(UnbindResp(sequence=unbind.sequence)) + encode(MO) + b"\0\0\0\1", 1)
+
+    assert isinstance(last, Closed)
+    assert link.receive(encode(MO) + b"\0\0\0\1", 2) == ()
+    assert (link.unanswered, link.data_to_send()) == (0, b"")

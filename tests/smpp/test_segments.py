@@ -80,6 +80,16 @@ def test_writer_writes_what_the_codec_writes_of_submits(
             assert writer.write(text, **each) == tuple(codec.encode(pdu) for pdu in submits(text, **way, **each))
 
 
+@pytest.mark.parametrize("long_texts", LongTexts)
+def test_writer_writes_long_texts_as_the_codec_does(long_texts):
+    """Surely, where chance seldom makes one: phones of two lengths, references of one octet and of two."""
+    way = {"source_addr": "1414", "long_texts": long_texts}
+    writer = SubmitWriter(**way)
+    for phone, reference in (("77011234567", 1), ("77017654321", 0x1A7), ("1414", 0xFFFF), ("0000", 0)):
+        each = {"destination_addr": phone, "reference": reference}
+        assert writer.write(KAZAKH, **each) == tuple(codec.encode(pdu) for pdu in submits(KAZAKH, **way, **each))
+
+
 @pytest.mark.parametrize("phone", ["7" * 21, "77\0", "7٧", "ә"])
 def test_writer_refuses_a_phone_that_cannot_be_written(phone):
     """As the codec does; the text before it, to another phone, makes no difference."""

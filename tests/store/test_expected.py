@@ -91,6 +91,7 @@ def test_who_writes_too_much_costs_the_others_nothing(
     """More than is read at once: of the others everything is known all the same."""
     monkeypatch.setattr(inbound_module, "_MOST_AT_ONCE", 7)
     monkeypatch.setattr(inbound_module, "_MOST_TEXTS", 5)
+    monkeypatch.setattr(inbound_module, "_MANY_TEXTS", 5)
     for number in range(9):
         world.reply(f"spam {number}", spammer)
     others = [phone for phone in PHONES[:4] if phone != spammer]

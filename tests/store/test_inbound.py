@@ -38,6 +38,7 @@ def test_memory_says_what_the_table_says(world: World, monkeypatch: pytest.Monke
     """Through a random history of few phones, texts, sessions and numbers; the clock goes back at times."""
     monkeypatch.setattr(inbound_module, "_MOST_PHONES", 3)
     monkeypatch.setattr(inbound_module, "_MOST_TEXTS", 6)
+    monkeypatch.setattr(inbound_module, "_MANY_TEXTS", 5)
     chance = random.Random(seed)
     at, said, found = NOON, [], 0
     for _ in range(60):
@@ -86,3 +87,15 @@ def test_phone_that_writes_more_than_is_remembered_is_still_known(world: World) 
         again = a_text(session="two", text=f"{sequence}", raw=b"%d" % sequence)
         assert world.store.inbound.is_delivered_again(again, NOON - REDELIVERY)
     assert [each.texts for each in world.store.inbound._phones.values()] == [[]]
+
+
+def test_texts_whose_time_is_over_are_let_go_of(world: World) -> None:
+    """A mother who writes all day long, minutes apart, is not remembered with all that she has written."""
+    with world.store.transaction():
+        for number in range(30):
+            text = a_text(at=NOON + 3 * number * MINUTE, sequence=number, text=f"{number}", raw=b"%d" % number)
+            assert not world.store.inbound.is_delivered_again(text, text.at - REDELIVERY)
+            world.store.inbound.add(text, case=None, outcome="x")
+    (phone,) = world.store.inbound._phones.values()
+    assert len(phone.texts) <= 12
+    assert world.store.inbound.is_delivered_again(a_text(session="two", text="0", raw=b"0"), NOON - REDELIVERY)
