@@ -190,7 +190,7 @@ class Inbox:
         self._writer.submit(job, done)
 
     def tell(self) -> None:
-        """Say in the log and to Prometheus what was handled; called at the end of the loop's turn, and of all.
+        """Say in the log and to Prometheus what was handled; called soon after it, and at the end of all.
 
         What one transaction has brought is told together: that costs a third.
         """
@@ -199,9 +199,10 @@ class Inbox:
         info_each(REPLY_HANDLED, [_facts(each, took_s) for each, took_s in handled])
 
     def _note(self, handled: Handled, took_s: float) -> None:
-        """Have `handled` told."""
+        """Have `handled` told, in the loop's turn after the one that sends what follows from it."""
         if not self._handled:
-            asyncio.get_running_loop().call_soon(self.tell)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self.tell)
         self._handled.append((handled, took_s))
 
     def refuse(self, session: Session, pdu: Undecodable, epoch: int) -> None:

@@ -755,3 +755,22 @@ def test_what_was_handled_is_told_at_the_end_of_the_turn(world):
     told = [(line["event"], line["outcome"]) for line in lines]
     assert told == [("reply.handled", outcome) for outcome in ("answered", "not_understood", "not_understood")]
     assert [after - each for after, each in zip(counts(), before, strict=True)] == [1, 2, 1, 3, 3]
+
+
+def test_lines_are_told_after_what_is_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers and questions leave at the end of the loop's turn; the log and its disk must not keep them."""
+    seen: list[str] = []
+
+    async def run() -> None:
+        line, loop = Line(world), asyncio.get_running_loop()
+        monkeypatch.setattr(line.inbox, "tell", lambda: seen.append("told"))
+        line.deliver(mo("R 1 1 2"))
+        line.writer.commit()
+        assert line.answers
+        loop.call_soon(seen.append, "sent")  # as a connection does that has answered
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    world.birth()
+    asyncio.run(run())
+    assert seen == ["sent", "told"]
