@@ -247,11 +247,7 @@ class Inbox:
             self._unanswered[key] = now + min(took_s, _LINGER_S)
         else:
             del self._unanswered[key]
-        if result is None:
-            self._done(arrival, inbound, result, error)
-        else:  # as nearly always
-            arrival.respond(Status.ROK)
-            self._note(result, took_s)
+        self._done(arrival, inbound, result, error)
 
     def _take_part(self, arrival: _Arrival, inbound: Inbound, part: Part) -> None:
         """Take a part of a long text; when it was the last, the whole text."""

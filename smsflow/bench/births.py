@@ -17,8 +17,8 @@ from time import perf_counter, sleep
 from typing import Any
 
 from smsflow.bench.centre import phone_of
-from smsflow.bench.measure import Centre, Plan, cpu_s, open_centre, rss_mib
-from smsflow.bench.players import BenchFailed, Player, Scene, birth_of, start_daemon
+from smsflow.bench.measure import Centre, Plan, cpu_s, open_centre, rss_mib, scene_of
+from smsflow.bench.players import BenchFailed, Player, birth_of, start_daemon
 
 __all__ = ["BirthFigures", "Waits", "measure_births"]
 
@@ -66,22 +66,13 @@ def measure_births(folder: Path, plan: Plan, births: int, tell: Callable[[str], 
     folder.mkdir(exist_ok=True)
     tell("writing births down")
     arrays = [json.dumps(each).encode() for each in _arrays(births, plan.born_at)]
-    with open_centre(plan, until_told=True) as centre:
-        scene = Scene(
-            folder=folder,
-            port=centre.read("port")["port"],
-            mothers=plan.mothers,
-            window=plan.window,
-            parts=plan.parts,
-            born_at=plan.born_at,
-            cases=plan.cases,
-            tell=tell,
-            tps=int(plan.offered * _PARTS),
-        )
-        with start_daemon(scene) as player:
-            tell("greeting every mother")
-            centre.read("greeted")
-            return _measure(centre, player, arrays, births, tell)
+    with (
+        open_centre(plan, until_told=True) as centre,
+        start_daemon(scene_of(plan, folder, centre, tell, tps=int(plan.offered * _PARTS))) as player,
+    ):
+        tell("greeting every mother")
+        centre.read("greeted")
+        return _measure(centre, player, arrays, births, tell)
 
 
 def _measure(

@@ -17,7 +17,7 @@ from typing import Any
 from smsflow.bench.players import BenchFailed, Player, Scene
 from smsflow.bench.rehearsal import Part
 
-__all__ = ["Centre", "Figures", "Plan", "cpu_s", "fsync_s", "measure", "open_centre", "rss_mib"]
+__all__ = ["Centre", "Figures", "Plan", "cpu_s", "fsync_s", "measure", "open_centre", "rss_mib", "scene_of"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NUMBER = "1414"
@@ -65,29 +65,33 @@ def measure(
 ) -> Figures:
     """Let the player that `start` makes play `plan`, its files in `folder`. Raises: BenchFailed, Missing."""
     folder.mkdir(exist_ok=True)
-    with open_centre(plan) as centre:
-        scene = Scene(
-            folder=folder,
-            port=centre.read("port")["port"],
-            mothers=plan.mothers,
-            window=plan.window,
-            parts=plan.parts,
-            born_at=plan.born_at,
-            cases=plan.cases,
-            tell=tell,
-        )
-        with start(scene) as player:
-            tell("greeting every mother")
-            centre.read("greeted")
-            player.check()
-            counted, used_s = player.count(), cpu_s(player)
-            tell("measuring")
-            centre.write()
-            centre.read("begun")
-            result = centre.read("turns")
-            used_s = cpu_s(player) - used_s
-            counts = {name: value - counted.get(name, 0) for name, value in player.count().items()}
-            return _figures(player, result, used_s, counts)
+    with open_centre(plan) as centre, start(scene_of(plan, folder, centre, tell)) as player:
+        tell("greeting every mother")
+        centre.read("greeted")
+        player.check()
+        counted, used_s = player.count(), cpu_s(player)
+        tell("measuring")
+        centre.write()
+        centre.read("begun")
+        result = centre.read("turns")
+        used_s = cpu_s(player) - used_s
+        counts = {name: value - counted.get(name, 0) for name, value in player.count().items()}
+        return _figures(player, result, used_s, counts)
+
+
+def scene_of(plan: Plan, folder: Path, centre: Centre, tell: Callable[[str], None], *, tps: int = 0) -> Scene:
+    """What a player of `plan` is to know, its files in `folder`; the link may send `tps` parts a second, 0: any."""
+    return Scene(
+        folder=folder,
+        port=centre.read("port")["port"],
+        mothers=plan.mothers,
+        window=plan.window,
+        parts=plan.parts,
+        born_at=plan.born_at,
+        cases=plan.cases,
+        tell=tell,
+        tps=tps,
+    )
 
 
 def _figures(player: Player, result: dict[str, Any], used_s: float, counts: dict[str, float]) -> Figures:

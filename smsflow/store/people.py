@@ -14,13 +14,6 @@ from smsflow.store.statements import Statements
 __all__ = ["Birth", "People"]
 
 
-_MOST_LINKS = 10_000
-_LINKS = "SELECT msisdn, link FROM phone WHERE msisdn IN (SELECT value FROM json_each(?))"
-_NOTE_LINK = (
-    "INSERT INTO phone (msisdn, link) VALUES (?, ?) ON CONFLICT (msisdn) DO UPDATE SET link = excluded.link"
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Birth:
     """A birth as the ward recorded it. `msisdn` is None when the mother has no phone that is known."""
@@ -36,6 +29,7 @@ class Birth:
     address_kato: str
 
 
+_MOST_LINKS = 10_000  # that are remembered
 _ADD_BIRTH = (
     "INSERT INTO birth (birth_id, mother_iin, msisdn, born_at, sex, alive, birth_order, account, address_kato,"
     " received_at, conversation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -50,6 +44,10 @@ _IINS = "SELECT msisdn, iin FROM citizen WHERE msisdn IN (SELECT value FROM json
 _STOPPED = (
     "SELECT msisdn FROM phone WHERE msisdn IN (SELECT value FROM json_each(?1)) AND stopped_at IS NOT NULL"
     " UNION ALL SELECT iin FROM stopped WHERE iin IN (SELECT value FROM json_each(?2))"
+)
+_LINKS = "SELECT msisdn, link FROM phone WHERE msisdn IN (SELECT value FROM json_each(?))"
+_NOTE_LINK = (
+    "INSERT INTO phone (msisdn, link) VALUES (?, ?) ON CONFLICT (msisdn) DO UPDATE SET link = excluded.link"
 )
 
 

@@ -27,7 +27,11 @@ class Statements:
         self._rows: dict[str, list[Row]] = {}  # what waits, by statement
 
     def put(self, statement: str, values: Row) -> None:
-        """Have a row written before any other statement."""
+        """Have a row written before any other statement is run.
+
+        Rows of one statement are written in their order, statements in that in which their first rows came. So a
+        row must need none that is put by another statement: who needs it looks first, and a look writes all.
+        """
         rows = self._rows.get(statement)
         if rows is None:
             rows = self._rows[statement] = []
