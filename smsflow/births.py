@@ -81,7 +81,7 @@ class Births:
         people = self._store.people
         msisdns = people.find_msisdns({birth.mother_iin for birth in births if not birth.msisdn})
         phones = {birth.msisdn or msisdns.get(birth.mother_iin, "") for birth in births} - {""}
-        self._store.load_phones(phones)
+        self._store.conversations.load_phones(phones)
         return _Known(
             births=people.find_births({birth.birth_id for birth in births}),
             msisdns=msisdns,
@@ -105,7 +105,7 @@ class Births:
         new.append((conversation.case, result))
         self._engine.begin(conversation, at, result=result)
         if result == "no_phone":
-            self._store.add_flag(conversation.case, result, at)  # for the service centre
+            self._store.flags.add(conversation.case, result, at)  # for the service centre
         return conversation.case
 
     def _recorded_before(self, birth: Birth, known: _Known, at: datetime) -> int:
@@ -117,7 +117,7 @@ class Births:
             raise Refused("differs")
         self._store.people.mark_not_alive(birth.birth_id)
         known.births[birth.birth_id] = replace(before, alive=False), case
-        for conversation in self._store.load_birth(birth.birth_id):
+        for conversation in self._store.conversations.load_birth(birth.birth_id):
             self._engine.move(conversation, Ended(at, "stillbirth"))
         return case
 
@@ -139,7 +139,7 @@ class Births:
             self._suspend(msisdn, at, keep_iin=iin)
 
     def _suspend(self, msisdn: str, at: datetime, *, keep_iin: str) -> None:
-        for conversation in self._store.load_phone(msisdn):
+        for conversation in self._store.conversations.load_phone(msisdn):
             if conversation.status is Status.OPEN and conversation.facts.get("mother_iin") != keep_iin:
                 self._engine.move(conversation, Suspended(at, "number_changed_hands"))
 

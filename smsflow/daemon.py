@@ -138,7 +138,7 @@ class Daemon:
         stack.callback(self.store.close)
         if self.store.copy:
             _log.info(DAEMON_MIGRATED, copy=self.store.copy.name)
-        self.store.on_flag = _tell_flag
+        self.store.flags.on_flag = _tell_flag
         library = Library.load(settings.dialogs, self.store.used_dialog)
         for name in library.names:
             dialog = library.current(name)

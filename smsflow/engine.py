@@ -72,7 +72,7 @@ class Engine:
     def move(self, conversation: Conversation, event: Event) -> Step:
         """Step `conversation` and write down what follows; dialogs that begin have begun."""
         done = step(self.dialog_of(conversation), conversation, event)
-        self._store.record(conversation, event, done)
+        self._store.conversations.record(conversation, event, done)
         self._follow(conversation, event, done)
         return done
 
@@ -91,7 +91,7 @@ class Engine:
         """
         taken = {
             other.child
-            for other in (self._store.load_phone(msisdn) if msisdn else ())
+            for other in (self._store.conversations.load_phone(msisdn) if msisdn else ())
             if other.status is not Status.CLOSED and self.dialog_of(other).service == dialog.service
         }
         free = [digit for digit in (child + _CHILDREN) if digit not in taken]
@@ -100,7 +100,7 @@ class Engine:
         language = facts.get("language", "")
         self._store.keep_dialog(dialog, at)
         return Conversation(
-            case=self._store.next_case(),
+            case=self._store.conversations.next_case(),
             dialog=dialog.name,
             revision=dialog.revision,
             birth_id=birth_id,
@@ -117,13 +117,13 @@ class Engine:
         """
         event = Ended(at, result) if result else Began(at, self.opens_at(at))
         done = step(self.dialog_of(conversation), conversation, event)
-        self._store.add_conversation(conversation, event, done)
+        self._store.conversations.add(conversation, event, done)
         self._follow(conversation, event, done)
 
     def _begin_next(self, parent: Conversation, effect: Begin, at: datetime) -> None:
         dialog = self._library.current(effect.dialog)
         if dialog is None:  # the folder has changed since the parent began
-            self._store.add_flag(parent.case, f"no_dialog_{effect.dialog}", at)
+            self._store.flags.add(parent.case, f"no_dialog_{effect.dialog}", at)
             return
         child = self.open(dialog, parent.birth_id, parent.msisdn, effect.facts, at, child=parent.child)
         self.begin(child, at)
@@ -155,33 +155,33 @@ class Engine:
 
         Raises: Refused `unknown_case`, or `unknown_event` when no state of the dialog ever waits for it.
         """
-        conversation = self._store.load_case(case)
+        conversation = self._store.conversations.load_case(case)
         if conversation is None:
             raise Refused("unknown_case")
-        before = self._store.find_body_event(case, event_id)
+        before = self._store.bodies.find_event(case, event_id)
         if before is not None:
             return Outcome(before)
         if name not in self.dialog_of(conversation).events:
             raise Refused("unknown_event")
         event = BodyAnswered(at, self.opens_at(at), event_id, name, data)
         outcome = self.move(conversation, event).outcome
-        self._store.add_body_event(case, event_id, name, outcome.value, at)
+        self._store.bodies.add_event(case, event_id, name, outcome.value, at)
         return outcome
 
     def find_due(self, now: datetime, most: int) -> tuple[int, ...]:
         """Cases whose timer is due, the longest overdue first. In quiet hours timers rest."""
-        return () if self.opens_at(now) > now else self._store.load_due(now, most)
+        return () if self.opens_at(now) > now else self._store.conversations.load_due(now, most)
 
     def fire_timer(self, case: int, now: datetime) -> None:
         """Fire the timer of a case, if it is due."""
-        conversation = self._store.load_case(case)
+        conversation = self._store.conversations.load_case(case)
         if conversation is not None and conversation.due is not None and conversation.due.at <= now:
             self.move(conversation, TimerFired(now, now, conversation.wait))
 
     def set_aside(self, case: int, now: datetime) -> None:
         """The timer of a case cannot be carried out, which is our bug: a person looks, and it is tried later."""
-        self._store.put_off(case, now + _SET_ASIDE)
-        self._store.add_flag(case, "timer_failed", now)
+        self._store.conversations.put_off(case, now + _SET_ASIDE)
+        self._store.flags.add(case, "timer_failed", now)
 
     def operate(self, case: int, action: str, at: datetime) -> Outcome:
         """What a person does about a case: `resume` a suspended one, `end` one, `clear` its flags, or `resend`
@@ -189,11 +189,11 @@ class Engine:
 
         Raises: Refused `unknown_case` or `unknown_action`.
         """
-        conversation = self._store.load_case(case)
+        conversation = self._store.conversations.load_case(case)
         if conversation is None:
             raise Refused("unknown_case")
         if action == "clear":
-            self._store.clear_flags(case, at)
+            self._store.flags.clear(case, at)
             return Outcome.MOVED
         if action == "resend":
             return Outcome.MOVED if self._store.outbox.resend(case, at) else Outcome.STALE

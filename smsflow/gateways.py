@@ -29,7 +29,8 @@ import structlog
 from smsflow.config import GatewayConfig
 from smsflow.core.errors import StoreError
 from smsflow.logs import APPLICATION_REFUSED, APPLICATION_RETRIED, APPLICATION_TAKEN
-from smsflow.store.store import Application, Store
+from smsflow.store.bodies import Application
+from smsflow.store.store import Store
 from smsflow.writer import Writer
 
 __all__ = ["Gateways", "Verdict", "pause_after", "verdict_of"]
@@ -147,7 +148,7 @@ class Gateways:
 
         def job() -> tuple[Application, ...]:
             now = self._now()
-            due = self._store.due_applications(now, _FETCHED, but_of=full)
+            due = self._store.bodies.load_due(now, _FETCHED, but_of=full)
             for application in due:
                 if application.kind not in self._gateways:
                     self._put_off(application, now)
@@ -166,8 +167,8 @@ class Gateways:
 
     def _put_off(self, application: Application, now: datetime) -> None:
         until = now + timedelta(seconds=_LONGEST_PAUSE_S)
-        self._store.mark_application(application.id, Verdict.AGAIN.value, now, next_at=until, error="no_gateway")
-        self._store.add_flag(application.case, "no_gateway", now)
+        self._store.bodies.mark(application.id, Verdict.AGAIN.value, now, next_at=until, error="no_gateway")
+        self._store.flags.add(application.case, "no_gateway", now)
         _log.error(APPLICATION_REFUSED, **_facts(application), reason="no_gateway")
 
     # --- one application ----------------------------------------------------------------------------
@@ -195,9 +196,9 @@ class Gateways:
         next_at = None
         if tried.verdict is Verdict.AGAIN:
             next_at = now + pause_after(application.attempts, self._jitter())
-        self._store.mark_application(application.id, tried.verdict.value, now, next_at=next_at, error=tried.error)
+        self._store.bodies.mark(application.id, tried.verdict.value, now, next_at=next_at, error=tried.error)
         if tried.verdict is Verdict.REFUSED:
-            self._store.add_flag(application.case, "application_refused", now)
+            self._store.flags.add(application.case, "application_refused", now)
 
 
 async def _post(client: httpx2.AsyncClient, gateway: GatewayConfig, application: Application) -> _Try:

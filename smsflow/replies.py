@@ -60,7 +60,7 @@ class Replies:
         else:
             handled = self._handle(inbound)
             if inbound.parts_missing:
-                self._store.add_flag(handled.case, PARTS_MISSING, inbound.at)
+                self._store.flags.add(handled.case, PARTS_MISSING, inbound.at)
         self._store.inbound.add(
             inbound,
             case=handled.case,
@@ -79,7 +79,7 @@ class Replies:
     def keep_raw(self, inbound: Inbound) -> None:
         """A text cannot be handled, which is our bug: it is kept as it came, and a person looks."""
         self._store.inbound.add(inbound, case=None, outcome=Outcome.NOT_UNDERSTOOD.value, reason="failed")
-        self._store.add_flag(None, "reply_failed", inbound.at)
+        self._store.flags.add(None, "reply_failed", inbound.at)
 
     def _handle_again(self, inbound: Inbound) -> Handled:
         """A text that was delivered before moves nothing.
@@ -105,7 +105,8 @@ class Replies:
 
     def _held(self, msisdn: str) -> _Held:
         return [
-            (self._engine.dialog_of(conversation), conversation) for conversation in self._store.load_phone(msisdn)
+            (self._engine.dialog_of(conversation), conversation)
+            for conversation in self._store.conversations.load_phone(msisdn)
         ]
 
     def _ask_in_full(self, inbound: Inbound, conversation: Conversation, reason: str) -> Handled:

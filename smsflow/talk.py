@@ -272,8 +272,8 @@ class _Talk:
             for text in texts:
                 taken = Taken("talk", str(text.id), str(text.id))
                 self._store.outbox.mark_segment(text.id, 0, 1, taken, self._now)
-            for application in self._store.due_applications(self._now, _AT_ONCE):
-                self._store.mark_application(application.id, "taken", self._now)
+            for application in self._store.bodies.load_due(self._now, _AT_ONCE):
+                self._store.bodies.mark(application.id, "taken", self._now)
         for words, style in self._notes:
             self._say(f"  {words}", style)
         for text in texts:
@@ -335,7 +335,7 @@ class _Talk:
 
     def _conversations(self) -> tuple[Conversation, ...]:
         with self._store.transaction():
-            return self._store.load_phone(_MSISDN)
+            return self._store.conversations.load_phone(_MSISDN)
 
     def _waits(self) -> Iterator[tuple[Conversation, Wait]]:
         """Her conversations for which a body is at work, the latest first, with the wait that each stands in."""

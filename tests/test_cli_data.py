@@ -212,7 +212,7 @@ def test_cases_are_listed_as_json_by_filter(config):
 def test_flagged_cases_are_listed_with_their_flags(config, tmp_path):
     """Only those; the table says why, and so does the case."""
     with a_world(tmp_path) as world, world.store.transaction():
-        world.store.add_flag(1, "text_failed", world.now)
+        world.store.flags.add(1, "text_failed", world.now)
     page = json.loads(call("cases", "list", "--flagged", "--json", "--config", config).stdout)
 
     assert [(case["case"], case["flags"]) for case in page["cases"]] == [("1", ["text_failed"])]

@@ -742,7 +742,7 @@ def test_other_account_in_one_reply_is_echoed_before_it_is_sent(world: World) ->
     case = to_application(world, account="KZ86125KZT5004100100")
     world.body(case, "registered", place="x")
     world.sent()
-    money = world.store.load_phone(PHONE)[-1].case
+    money = world.store.conversations.load_phone(PHONE)[-1].case
 
     assert world.reply("R 3 1 2 KZ86125KZT5004100100").outcome == "answered"
     assert world.sent() == ["check *0100 R 3 1 2 1"]
@@ -830,7 +830,7 @@ def test_journal_alone_rebuilds_every_conversation(world: World) -> None:
     world.reply("R 3 1 2 KZ86125KZT5004100100")
     world.wait(100 * HOUR)
 
-    for stored in world.store.load_phone(PHONE):
+    for stored in world.store.conversations.load_phone(PHONE):
         assert world.replay(stored.case) == stored
 
 

@@ -168,20 +168,20 @@ def test_flag_is_told_once_wherever_it_is_raised(tmp_path):
     """Outside a step too; not when it was there, and not when it was rolled back."""
     told: list[tuple[int | None, str]] = []
     with a_world(tmp_path) as world:
-        world.store.on_flag = lambda case, reason: told.append((case, reason))
+        world.store.flags.on_flag = lambda case, reason: told.append((case, reason))
 
         def raise_flag_and_fail(within):
             with within():
-                world.store.add_flag(1, "text_failed", world.now)
+                world.store.flags.add(1, "text_failed", world.now)
                 raise ZeroDivisionError
 
         for _ in range(2):
             with world.store.transaction():
-                world.store.add_flag(1, "application_refused", world.now)
+                world.store.flags.add(1, "application_refused", world.now)
         with world.store.transaction():
             with pytest.raises(ZeroDivisionError):
                 raise_flag_and_fail(world.store.savepoint)
-            world.store.add_flag(None, "reply_failed", world.now)
+            world.store.flags.add(None, "reply_failed", world.now)
             assert len(told) == 1
         with pytest.raises(ZeroDivisionError):
             raise_flag_and_fail(world.store.transaction)

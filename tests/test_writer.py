@@ -19,7 +19,7 @@ def writer_of(world: World) -> Writer:
 
 
 def flag(world: World, reason: str) -> Any:
-    return lambda: world.store.add_flag(None, reason, NOON)
+    return lambda: world.store.flags.add(None, reason, NOON)
 
 
 def test_what_arrives_together_is_committed_together(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_job_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
     with a_world(tmp_path) as world:
 
         def fail() -> None:
-            world.store.add_flag(None, "half", NOON)
+            world.store.flags.add(None, "half", NOON)
             raise LookupError("a bug")
 
         async def play() -> list[Any]:
@@ -246,7 +246,7 @@ def test_row_that_cannot_be_written_costs_the_others_nothing(tmp_path: Path) -> 
         told: list[tuple[str, Exception | None]] = []
 
         def put() -> None:
-            world.store.add_flag(None, "half", NOON)
+            world.store.flags.add(None, "half", NOON)
             world.replies.keep_repeated(an_inbound(world)._replace(text="\ud800"))  # no text that SQLite takes
 
         async def play() -> None:

@@ -100,7 +100,7 @@ class World:
         return [text.text for text in texts]
 
     def case(self, case: int) -> Conversation:
-        conversation = self.store.load_case(case)
+        conversation = self.store.conversations.load_case(case)
         assert conversation is not None
         return conversation
 
@@ -124,7 +124,7 @@ class World:
         return [row[0] for row in rows]
 
     def applications(self) -> list[tuple[str, dict[str, str]]]:
-        due = self.store.due_applications(self.now, 1000)
+        due = self.store.bodies.load_due(self.now, 1000)
         return [(application.kind, dict(application.data)) for application in due]
 
 

@@ -90,21 +90,21 @@ class _Models:
         self._deliver(at)
         at += _PAUSE
         self._reply(number, self._yes(case), at)
-        for application in self._store.due_applications(at, 1):
-            self._store.mark_application(application.id, "taken", at)
+        for application in self._store.bodies.load_due(at, 1):
+            self._store.bodies.mark(application.id, "taken", at)
         events = {"accepted": {"number": "104512"}, "registered": {"place": "ЦОН", "child_iin": "991231500006"}}
         for name, data in events.items():
             at += 10 * _PAUSE
             self._engine.take_body_event(case, f"{name}-{number}", name, data, at)
             self._deliver(at)
-        for conversation in self._store.load_phone(_phone(number)):
+        for conversation in self._store.conversations.load_phone(_phone(number)):
             if conversation.status is not Status.CLOSED:  # what has begun since; it is not copied
                 self._engine.operate(conversation.case, "end", at)
         self._deliver(at)
         return case
 
     def _yes(self, case: int) -> str:
-        conversation = self._store.load_case(case)
+        conversation = self._store.conversations.load_case(case)
         assert conversation  # noqa: S101 - it was begun just now
         return example_of(self._engine.dialog_of(conversation), conversation)
 

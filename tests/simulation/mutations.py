@@ -17,11 +17,12 @@ from smsflow.sender import Sender
 from smsflow.smpp.statuses import Status
 from smsflow.store import outbox, retention
 from smsflow.store.arrivals import Arrivals, Part
+from smsflow.store.bodies import Bodies
+from smsflow.store.conversations import Conversations
 from smsflow.store.inbound import InboundTexts
 from smsflow.store.outbox import Outbox
 from smsflow.store.retention import Place, Retention
 from smsflow.store.rows import utc
-from smsflow.store.store import Store
 
 from .run import run
 
@@ -43,14 +44,14 @@ def _forget_outbox() -> AbstractContextManager[Any]:
 
 
 def _lose_timer() -> AbstractContextManager[Any]:
-    def load_due(self: Store, now: datetime, most: int) -> tuple[int, ...]:
+    def load_due(self: Conversations, now: datetime, most: int) -> tuple[int, ...]:
         rows = self._execute(
             "SELECT id FROM conversation WHERE due_at <= ? AND due_at > ? ORDER BY due_at LIMIT ?",
             (utc(now), utc(now - timedelta(minutes=10)), most),
         )
         return tuple(row[0] for row in rows.fetchall())
 
-    return patch.object(Store, "load_due", load_due)
+    return patch.object(Conversations, "load_due", load_due)
 
 
 def _forget_waits() -> AbstractContextManager[Any]:
@@ -99,13 +100,13 @@ def _new_key_each_time() -> AbstractContextManager[Any]:
 
 
 def _leave_application_unmarked() -> AbstractContextManager[Any]:
-    real = Store.mark_application
+    real = Bodies.mark
 
-    def mark(self: Store, application: int, status: str, now: datetime, **how: Any) -> None:
+    def mark(self: Bodies, application: int, status: str, now: datetime, **how: Any) -> None:
         if status != "taken":
             real(self, application, status, now, **how)
 
-    return patch.object(Store, "mark_application", mark)
+    return patch.object(Bodies, "mark", mark)
 
 
 @contextmanager
@@ -155,7 +156,7 @@ def _send_all_parts_again() -> AbstractContextManager[Any]:
 
 
 def _take_event_twice() -> AbstractContextManager[Any]:
-    return patch.object(Store, "find_body_event", lambda *_: None)
+    return patch.object(Bodies, "find_event", lambda *_: None)
 
 
 def _forget_too_soon() -> AbstractContextManager[Any]:

@@ -325,7 +325,7 @@ class World:
         """A person resumes, or ends, every case of a phone; and looks again the next day."""
 
         def job(daemon: Daemon) -> None:
-            for conversation in daemon.store.load_phone(phone):
+            for conversation in daemon.store.conversations.load_phone(phone):
                 daemon.engine.operate(conversation.case, action, self.clock.now())
 
         def done(_: Any, error: Exception | None) -> None:

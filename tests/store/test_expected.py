@@ -75,9 +75,9 @@ def test_what_changed_since_the_look_is_seen(world: World) -> None:
         world.store.expect(phone)
     with world.store.transaction():
         assert world.take("R 1 1 2", PHONES[0]).case == 1
-        assert [each.case for each in world.store.load_phone(PHONES[1])] == [2]
+        assert [each.case for each in world.store.conversations.load_phone(PHONES[1])] == [2]
         world.births.bind_citizen("990101600008", PHONES[1], NOON, NOON)
-        assert {each.status.value for each in world.store.load_phone(PHONES[1])} == {"suspended"}
+        assert {each.status.value for each in world.store.conversations.load_phone(PHONES[1])} == {"suspended"}
         assert world.take("hello", PHONES[2]).reason == "no_case"
         world.session = "two"
         assert world.take("hello", PHONES[2]).outcome == "repeated"
@@ -134,7 +134,7 @@ def test_sender_that_is_no_phone_is_not_looked_up(world: World) -> None:
     with world.store.transaction():
         assert world.take("hello", "").reason == "not_a_phone"
         assert world.take("hello").reason == "no_case"
-        assert "" not in world.store._recent
+        assert "" not in world.store.conversations._recent
 
 
 def test_nobody_is_expected_any_more_after_a_transaction(world: World) -> None:

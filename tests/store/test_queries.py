@@ -189,14 +189,14 @@ def test_flags_are_told_until_they_are_cleared(world, queries):
     for number in range(3):
         world.birth(f"b{number}", msisdn=f"7701000000{number}")
     with world.store.transaction():
-        world.store.add_flag(2, "text_failed", world.now)
-        world.store.add_flag(2, "application_refused", world.now)
-        world.store.add_flag(None, "reply_failed", world.now)
+        world.store.flags.add(2, "text_failed", world.now)
+        world.store.flags.add(2, "application_refused", world.now)
+        world.store.flags.add(None, "reply_failed", world.now)
 
     [case] = queries.cases(CaseFilter(flagged=True), full=False)["cases"]
     assert (case["case"], case["flags"]) == ("2", ["text_failed", "application_refused"])
     with world.store.transaction():
-        world.store.clear_flags(2, world.now)
+        world.store.flags.clear(2, world.now)
     assert queries.cases(CaseFilter(flagged=True), full=False) == {"cases": [], "next": None}
     assert queries.case(2, full=False)["flags"] == []
 

@@ -56,17 +56,17 @@ def live_through(world: World, phone: str = PHONE) -> int:
     for reply in ANSWERS:
         deliver_all(world)
         world.reply(reply, phone)
-    (due,) = world.store.due_applications(world.now, 10)
+    (due,) = world.store.bodies.load_due(world.now, 10)
     with world.store.transaction():
-        world.store.mark_application(due.id, "taken", world.now)
-        world.store.add_flag(case, "looked_at", world.now)
-        world.store.clear_flags(case, world.now)
-        world.store.add_flag(case, "still_open", world.now)
+        world.store.bodies.mark(due.id, "taken", world.now)
+        world.store.flags.add(case, "looked_at", world.now)
+        world.store.flags.clear(case, world.now)
+        world.store.flags.add(case, "still_open", world.now)
     world.body(case, "accepted", number="7")
     world.body(case, "registered", place="x", child_iin="991231500006")
     world.wait(5 * DAY)
     deliver_all(world)
-    assert {each.result for each in world.store.load_phone(phone)} == {"done", "expired"}
+    assert {each.result for each in world.store.conversations.load_phone(phone)} == {"done", "expired"}
     return case
 
 
@@ -371,10 +371,10 @@ def test_late_reply_to_a_case_that_is_forgotten_is_a_text_to_nothing(world: Worl
     """The store remembers no conversation of hers that it has forgotten."""
     closed_case(world)
     world.now += 2 * YEAR
-    assert world.store.load_phone(PHONE)
+    assert world.store.conversations.load_phone(PHONE)
     forget(world)
 
-    assert world.store.load_phone(PHONE) == ()
+    assert world.store.conversations.load_phone(PHONE) == ()
     assert world.reply("R 1 1 2").reason == "no_case"
     assert world.flaws() == []
 

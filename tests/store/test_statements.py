@@ -113,7 +113,7 @@ def test_turns_of_one_transaction_are_written_together(world: World) -> None:
 
 def ask_all(world: World, held: Sequence[Conversation]) -> None:
     for conversation in held:
-        world.store.record(
+        world.store.conversations.record(
             conversation, HelpAsked(NOON, "R ?"), Step(changed(conversation, misread=1), (), Outcome.HELP)
         )
 

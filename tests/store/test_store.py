@@ -118,7 +118,7 @@ def test_case_that_has_moved_on_is_not_overwritten(tmp_path: Path) -> None:
         step = Step(world.case(stale.case), (), Outcome.MOVED)
 
         with pytest.raises(StaleConversation, match="has moved on"), world.store.transaction():
-            world.store.record(stale, Resumed(NOON, NOON), step)
+            world.store.conversations.record(stale, Resumed(NOON, NOON), step)
 
 
 def test_personal_columns_exist() -> None:
@@ -396,7 +396,7 @@ def test_what_waits_for_one_body_is_not_looked_at_for_another(tmp_path: Path) ->
     def look(world: World) -> tuple[list[str], int]:
         steps.clear()
         world.store._connection.set_progress_handler(lambda: steps.append(1), 10)
-        due = world.store.due_applications(NOON, 2, but_of=("registration",))
+        due = world.store.bodies.load_due(NOON, 2, but_of=("registration",))
         world.store._connection.set_progress_handler(None, 0)
         return [application.kind for application in due], len(steps)
 

@@ -165,12 +165,12 @@ def test_timer_that_was_put_off_is_no_flaw(world):
 
 def test_application_that_was_dropped_during_a_try_is_not_tried_again(world):
     """STOP came while the body was being asked, and the body did not answer."""
-    (due,) = world.store.due_applications(NOON, 10)
+    (due,) = world.store.bodies.load_due(NOON, 10)
     world.reply("STOP", OTHER)
     with world.store.transaction():
-        world.store.mark_application(due.id, "queued", NOON, next_at=NOON + HOUR, error="503")
+        world.store.bodies.mark(due.id, "queued", NOON, next_at=NOON + HOUR, error="503")
 
-    assert world.store.due_applications(NOON + 2 * HOUR, 10) == ()
+    assert world.store.bodies.load_due(NOON + 2 * HOUR, 10) == ()
     assert flaws_of(world)[0] == []
 
 
