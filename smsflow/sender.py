@@ -45,7 +45,8 @@ from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import LongTexts, SubmitWriter
 from smsflow.smpp.session import Session, SessionState
 from smsflow.smpp.statuses import Rule, Verdict, status_name, submit_rule, submit_verdict
-from smsflow.store.outbox import SUSPECT, DueText, OnDoubt, Taken, Whole
+from smsflow.store.batch import SUSPECT, DueText
+from smsflow.store.outbox import OnDoubt, Taken, Whole
 from smsflow.store.store import Store
 from smsflow.writer import Writer
 

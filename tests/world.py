@@ -15,8 +15,9 @@ from smsflow.core.replay import replay
 from smsflow.engine import Engine
 from smsflow.library import Library
 from smsflow.replies import Handled, Replies
+from smsflow.store.batch import DueText
 from smsflow.store.inbound import Inbound
-from smsflow.store.outbox import DueText, Taken
+from smsflow.store.outbox import Taken
 from smsflow.store.people import Birth
 from smsflow.store.rows import read_event, read_opening
 from smsflow.store.store import Store, open_store

@@ -5,8 +5,8 @@ that was `sending` when its link or the process ended, or when its response did 
 again, and marked; or, where its link says `hold` for its kind, or when it was in doubt too often, it is `in_doubt`
 until a person says that it be sent again, or its response comes after all.
 
-The column `in_doubt` counts how often. A text that was on its way at `SUSPECT` cuts goes alone from then on: the
-next cut is its own doing, and it costs no other text anything more.
+The column `in_doubt` counts how often. A text that was on its way at `SUSPECT` cuts goes alone from then on (see
+`batch.py`): the next cut is its own doing, and it costs no other text anything more.
 
 Texts for one phone go in the order in which they were queued, whatever their urgency and however often one of them
 is refused for now: an urgent text takes those before it along.
@@ -22,33 +22,14 @@ from heapq import merge
 from typing import Any, NamedTuple, TypeAlias
 
 from smsflow.core.effects import Send
+from smsflow.store.batch import Batch, DueText
 from smsflow.store.fresh import OPEN, FreshTexts
 from smsflow.store.receipts import Receipts, Report
 from smsflow.store.references import References
 from smsflow.store.rows import utc
 from smsflow.store.statements import Statements
 
-__all__ = ["SUSPECT", "DueText", "OnDoubt", "Outbox", "Routes", "Sent", "Taken", "Whole"]
-
-SUSPECT = 3
-
-
-class DueText(NamedTuple):
-    """A text that may go out now. `reference` tells it from the long text before it to the same phone.
-
-    `taken` are the numbers of the parts, from 0, that the message centre of this link has taken already.
-    """
-
-    id: int
-    msisdn: str
-    text: str
-    doubts: int  # how often nobody knew whether it was taken
-    attempts: int  # before this one
-    reference: int = 0
-    refusals: int = 0  # how many of them were refused for now, throttling not counted
-    is_question: bool = False
-    may_replace: bool = False  # nothing else that its phone has not received yet could be replaced by it
-    taken: frozenset[int] = frozenset()
+__all__ = ["OnDoubt", "Outbox", "Routes", "Sent", "Taken", "Whole"]
 
 
 class Taken(NamedTuple):
@@ -120,48 +101,6 @@ _QUEUED = (  # and whether another text for the phone goes before it
     f" AND {OPEN.format('e')}), {_TEXT} {_FROM}"
     " WHERE o.status = 'queued' AND o.route = ? ORDER BY o.urgency, o.id"
 )
-
-
-class _Batch:
-    """What one claim takes: for each phone in the order of its texts, until there is no room."""
-
-    def __init__(self, room: int, busy: set[str] | None, references: References, *, idle: bool) -> None:
-        self.due: list[DueText] = []
-        self.dropped: list[int] = []
-        self.full = False
-        self.passed: dict[str, int] = {}  # the text up to which each phone's were looked at
-        self._room = room
-        self._busy = busy
-        self._references = references
-        self._idle = idle
-        self._blocked: set[str] = set()
-
-    def wants(self, msisdn: str, text: int) -> bool:
-        """Whether the next text of a phone is to be looked at, on the way to `text`."""
-        if self.full or msisdn in self._blocked or (self._busy is not None and msisdn in self._busy):
-            return False
-        return self.passed.get(msisdn, 0) < text
-
-    def take(self, row: Sequence[Any], msisdn: str) -> None:
-        """Take the next text of a phone, drop it, or see that it must wait, and those after it."""
-        text_id, text, doubts, attempts, reference, refusals, status, size, wait, current = row
-        if wait is not None and wait != current:
-            self.dropped.append(text_id)
-        elif status == "held":
-            self._blocked.add(msisdn)
-        elif self.due and size > self._room:
-            self.full = True
-        elif doubts >= SUSPECT and (self.due or not self._idle):
-            self.full = True  # it goes alone, when those before it are answered
-        else:
-            if reference is None:  # it keeps the one that it gets now
-                reference = self._references.give(msisdn) if size > 1 else 0
-            self.due.append(DueText(text_id, msisdn, text, doubts, attempts, reference, refusals, wait is not None))
-            self._room -= size
-            self.full = self._room <= 0 or doubts >= SUSPECT
-            if self._busy is not None:
-                self._busy.add(msisdn)
-        self.passed[msisdn] = text_id
 
 
 class Outbox:
@@ -243,7 +182,7 @@ class Outbox:
         if self._execute("SELECT 1 FROM outbox WHERE status IN ('queued', 'held') LIMIT 1").fetchone():
             self._fresh.flush_behind()
             queued = (self._execute(_QUEUED, (route,)) for route in routes)
-        batch = _Batch(room, busy, self._references, idle=idle)
+        batch = Batch(room, busy, self._references, idle=idle)
         for _, text_id, msisdn, is_behind, *row in merge(self._fresh.offer(routes), *queued):
             if not is_behind and batch.wants(msisdn, text_id):
                 batch.take(row, msisdn)

@@ -15,8 +15,9 @@ from smsflow import gateways
 from smsflow.inbox import Inbox
 from smsflow.sender import Sender
 from smsflow.smpp.statuses import Status
-from smsflow.store import outbox, retention
+from smsflow.store import retention
 from smsflow.store.arrivals import Arrivals, Part
+from smsflow.store.batch import Batch
 from smsflow.store.bodies import Bodies
 from smsflow.store.conversations import Conversations
 from smsflow.store.inbound import InboundTexts
@@ -55,12 +56,12 @@ def _lose_timer() -> AbstractContextManager[Any]:
 
 
 def _forget_waits() -> AbstractContextManager[Any]:
-    real = outbox._Batch.take
+    real = Batch.take
 
     def take(self: Any, row: tuple[Any, ...], msisdn: str) -> None:
         real(self, (*row[:8], None, None), msisdn)
 
-    return patch.object(outbox._Batch, "take", take)
+    return patch.object(Batch, "take", take)
 
 
 def _send_before_commit() -> AbstractContextManager[Any]:

@@ -15,7 +15,8 @@ from world import NOON, PHONE, World, a_world
 
 from smsflow.core.effects import Send, Urgency
 from smsflow.core.errors import StoreError
-from smsflow.store.outbox import DueText, Outbox, Routes, Sent
+from smsflow.store.batch import DueText
+from smsflow.store.outbox import Outbox, Routes, Sent
 
 PHONES = tuple(f"77{number % 3}10000{number:03}" for number in range(9))
 LINKS = ("north", "south")
