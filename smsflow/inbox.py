@@ -58,6 +58,7 @@ __all__ = ["Inbox"]
 _PARKED_FOR = timedelta(hours=1)  # a receipt whose text is not known; it is at most a few seconds early
 _MOST_OWED = 10_000  # receipts that the store did not take, and that were answered all the same
 _AT_ONCE = 500
+_OVER_AT_ONCE = 100  # texts: twice a second that is seventeen million a day
 _SLOW_S = 0.5  # an answer that took so long may have crossed a second delivery
 _LINGER_S = 5.0
 _KEPT = 512  # texts that a link knows as they were read: thousands write the same few digits
@@ -180,6 +181,7 @@ class Inbox:
 
         def job() -> tuple[PartKey, ...]:
             self._store.outbox.receipts.forget_parked(now - _PARKED_FOR, _AT_ONCE)
+            self._store.outbox.receipts.stop_waiting(now, _OVER_AT_ONCE)
             self._store.arrivals.forget_parts(now - self._parts_timeout - _PARKED_FOR)
             return self._store.arrivals.find_stale_parts(now - self._parts_timeout, _AT_ONCE)
 

@@ -543,6 +543,22 @@ def test_25_the_phone_of_a_receipt_may_be_written_in_any_way(world, source):
     play(world, story)
 
 
+def test_ids_of_texts_that_ended_long_ago_leave_their_index(world):
+    """By themselves, as time passes; what became of the texts stays."""
+
+    def story(line: Line) -> None:
+        world.birth()
+        line.submitted("A1")
+        line.say(receipt("A1"))
+        line.tick(timedelta(hours=23))
+        kept = line.rows("SELECT key FROM segment")
+        line.tick(timedelta(hours=2))
+        assert (kept, line.rows("SELECT key, message_id FROM segment")) == ([("a1",)], [("", "A1")])
+        assert line.statuses() == ["delivered"]
+
+    play(world, story)
+
+
 def test_26_a_receipt_is_answered_ok_though_the_store_does_not_take_it(world):
     """An error would make the message centre loop; it is written down when the store works again."""
 

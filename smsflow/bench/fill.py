@@ -32,6 +32,7 @@ _SPAN = timedelta(days=3 * 365)
 _MOMENTS = 150  # at which the closed cases began: a week apart
 _LASTS = timedelta(days=3)
 _PAUSE = timedelta(minutes=20)
+_AT_ONCE = 1000
 
 
 def fill_store(path: Path, count: int, part: Part, at: datetime, tell: Callable[[str], None]) -> None:
@@ -48,6 +49,8 @@ def fill_store(path: Path, count: int, part: Part, at: datetime, tell: Callable[
         models = _Models(store, part)
         with store.transaction():
             cases = [models.close(number, moment) for number, moment in enumerate(began_at, 1)]
+            while store.outbox.receipts.stop_waiting(at, _AT_ONCE):
+                pass
             cases.append(models.wait(0, at))
     finally:
         store.close()

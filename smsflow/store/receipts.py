@@ -3,12 +3,17 @@
 Ids are kept as they came and compared by forms of them (keys); no id is unique: centres use them again, and some
 give every text the same one. So the phone decides between texts with the same id, and what is not known yet is
 parked: a receipt may come before the response that brings the id, or on another link.
+
+Ids as many centres draw them lie anywhere in an index: each new one touches a page of its own, and an index of all
+ids that there ever were does not fit into memory. So a part is found by its id for a day after its text's end, for
+a receipt may be delivered again, and for a week where none has come (`stop_waiting`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import TypeAlias
 
 from smsflow.store.rows import utc
@@ -20,6 +25,11 @@ Place: TypeAlias = tuple[int, int]
 """A part of a text: the text's number in the outbox, and which part."""
 
 _LOOK_AT = 64  # texts with the same id that are looked at when a receipt does not name a phone
+_UNDER_WAY = ("held", "queued", "sending")
+_ENDED = ("delivered", "failed", "expired", "dropped")
+_COMES_AGAIN = timedelta(days=1)
+_COMES_LATE = timedelta(days=7)  # longer than centres try to deliver a text
+_IS_KEY = "key = ? AND key <> ''"  # the second says to SQLite that an index without empty keys will do
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class Receipts:
         if report.msisdn:
             for key in report.keys:
                 row = self._execute(
-                    "SELECT outbox, part FROM segment WHERE key = ? AND msisdn = ?"
+                    f"SELECT outbox, part FROM segment WHERE {_IS_KEY} AND msisdn = ?"  # noqa: S608 - ours
                     " ORDER BY state IS NOT NULL, link <> ?, outbox DESC LIMIT 1",
                     (key, report.msisdn, report.link),
                 ).fetchone()
@@ -66,7 +76,7 @@ class Receipts:
 
     def _find_only(self, keys: tuple[str, ...]) -> Place | None:
         for key in keys:
-            rows = self._execute("SELECT outbox, part FROM segment WHERE key = ? LIMIT 2", (key,)).fetchall()
+            rows = self._execute(f"SELECT outbox, part FROM segment WHERE {_IS_KEY} LIMIT 2", (key,)).fetchall()  # noqa: S608 - ours
             if len(rows) == 1:
                 return rows[0][0], rows[0][1]
         return None
@@ -74,7 +84,7 @@ class Receipts:
     def _find_latest(self, report: Report) -> Place | None:
         for key in report.own_keys:
             rows = self._execute(
-                "SELECT outbox, part, state IS NOT NULL, link <> ? FROM segment WHERE key = ?"
+                f"SELECT outbox, part, state IS NOT NULL, link <> ? FROM segment WHERE {_IS_KEY}"  # noqa: S608 - ours
                 " ORDER BY outbox DESC LIMIT ?",
                 (report.link, key, _LOOK_AT),
             ).fetchall()
@@ -116,6 +126,30 @@ class Receipts:
             self._forget(receipt)
         self.may_be_parked = self._execute("SELECT 1 FROM parked_receipt LIMIT 1").fetchone() is not None
         return len(rows)
+
+    def stop_waiting(self, now: datetime, most: int) -> int:
+        """Wait for receipts of `most` texts no more, the oldest whose time is over; how many there were.
+
+        In the order of their numbers: one that is under way, or may still be told of, keeps those after it.
+        """
+        (over,) = self._execute("SELECT coalesce(max(outbox), 0) FROM receipts_over").fetchone()
+        again, late = utc(now - _COMES_AGAIN), utc(now - _COMES_LATE)
+
+        def is_over(text: tuple[int, str, str]) -> bool:
+            _, status, changed_at = text
+            return status not in _UNDER_WAY and changed_at < (again if status in _ENDED else late)
+
+        rows = self._execute(
+            "SELECT id, status, changed_at FROM outbox WHERE id > ? ORDER BY id LIMIT ?", (over, most)
+        )
+        texts = list(takewhile(is_over, rows.fetchall()))
+        if texts:
+            last = texts[-1][0]
+            self._execute(
+                "UPDATE segment SET key = '' WHERE outbox > ? AND outbox <= ? AND key <> ''", (over, last)
+            )
+            self._execute("REPLACE INTO receipts_over (id, outbox) VALUES (1, ?)", (last,))
+        return len(texts)
 
     def _forget(self, receipt: int) -> None:
         self._execute("DELETE FROM parked_key WHERE receipt = ?", (receipt,))

@@ -98,6 +98,13 @@ def texts_by_phone_and_time(db: Database) -> None:
     db.execute("DROP INDEX inbound_msisdn")
 
 
+@migrations()
+def receipts_that_are_waited_for(db: Database) -> None:
+    """The index of message ids holds those for which a receipt may still come, however many texts there were."""
+    for statement in _WAITED_FOR.split(";\n"):
+        db.execute(statement)
+
+
 def known() -> tuple[str, ...]:
     """The names of all migrations, in order."""
     with closing(sqlite3.connect(":memory:")) as empty:
@@ -321,4 +328,13 @@ CREATE INDEX flag_conversation ON flag (conversation);
 
 -- births from before then may have been forgotten: one that is not known any more is not new
 CREATE TABLE forgotten (id INTEGER PRIMARY KEY CHECK (id = 1), before TEXT NOT NULL)
+"""
+
+_WAITED_FOR = """
+-- key is empty when no receipt is waited for any more
+DROP INDEX segment_key;
+CREATE INDEX segment_key ON segment (key, msisdn) WHERE key <> '';
+
+-- the text up to which no receipt is waited for
+CREATE TABLE receipts_over (id INTEGER PRIMARY KEY CHECK (id = 1), outbox INTEGER NOT NULL)
 """

@@ -47,7 +47,7 @@ _NEW = {  # what differs from copy to copy, beside birth and phone: those do whe
     ("segment", "outbox"): _TEXT,
     ("segment", "part"): "part",
     ("segment", "message_id"): _MESSAGE,
-    ("segment", "key"): _MESSAGE,
+    ("segment", "key"): f"iif(:key = '', '', {_MESSAGE})",
     ("application", "id"): "NULL",
 }
 

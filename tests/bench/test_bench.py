@@ -161,7 +161,10 @@ def test_filled_store_holds_whole_histories(tmp_path: Path, parts) -> None:
     )
     assert (first[:7], last[:7], moments > 100) == ("2023-11", "2026-11", True)
     assert rows(file, f"SELECT count(*) FROM outbox WHERE status <> 'delivered' AND {stock}") == [(0,)]
-    assert rows(file, "SELECT count(*) - count(DISTINCT key) FROM segment") == [(0,)]
+    assert rows(file, "SELECT count(*) - count(DISTINCT message_id) FROM segment") == [(0,)]
+    waited_for = "SELECT DISTINCT c.status FROM segment s JOIN outbox o ON o.id = s.outbox JOIN conversation c"
+    assert rows(file, f"{waited_for} ON c.id = o.conversation WHERE s.key <> ''") == [("open",)]
+    assert rows(file, "SELECT count(*) FROM segment WHERE key NOT IN ('', message_id)") == [(0,)]
     assert [str(flaw) for flaw in find_flaws(file, ZONE, lambda *_: None)] == []
 
 
