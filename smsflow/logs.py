@@ -52,7 +52,7 @@ EVENTS = {
     "text.queued_again": ("info", "a message centre did not take a text; it is tried again"),
     "text.in_doubt": ("warning", "nobody knows whether a message centre took a text; a person decides"),
     "text.failed": ("warning", "a message centre will never take a text"),
-    "text.receipt_unmatched": ("debug", "a receipt for a text that is not known"),
+    "text.receipt_unmatched": ("debug", "a receipt for a text that is not known (any more)"),
     "timer.failed": ("error", "a timer could not be carried out: our bug; it is tried later"),
     "flag.raised": ("warning", "a person must look at a case"),
     "case.closed": ("info", "a conversation has ended, with its result"),
