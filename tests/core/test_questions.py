@@ -40,6 +40,16 @@ MORE_STATES = """\
     then: check
   check:
 """
+ACCOUNT = """\
+  account:
+    ask: iban
+    text: {kk: "Шот {reply}", ru: "Счет {reply}"}
+    then: sure
+  sure:
+    ask: confirm
+    text: {kk: "{account} {reply 1} {reply 2}", ru: "{account} {reply 1} {reply 2}"}
+    then: {yes: colour, no: account}
+"""
 OF_ALL_KINDS = small_dialog(("then: check", "then: pin"), ("  check:\n", MORE_STATES))
 DIALOGS = (*read_dialogs(load_files(shipped_dialogs())), small_dialog(), OF_ALL_KINDS)
 NOON = datetime(2026, 11, 18, 12, tzinfo=ZoneInfo("Asia/Almaty"))
@@ -120,28 +130,57 @@ def test_what_is_found_at_a_glance_is_what_the_grammar_finds(block: int) -> None
     assert seen > open_ones * 0.6 > 100
 
 
+def led(dialog: Dialog, *replies: tuple[str, str]) -> Conversation:
+    """Where a conversation stands that has begun and was answered so: digits, and what follows them."""
+    conversation = Conversation(1, dialog.name, dialog.revision, "b", "77011234567", "1", "kk")
+    conversation = step(dialog, conversation, Began(NOON, NOON)).conversation
+    for digits, words in replies:
+        text = spell(digits, words)
+        found = find_answer(read(text), [(dialog, conversation)])
+        assert isinstance(found, Found), text
+        event = Answered(NOON, found.state, found.value, found.also, text, found.coercions)
+        conversation = step(dialog, conversation, event).conversation
+    return conversation
+
+
 def test_a_name_for_a_question_that_is_not_on_her_way_any_more_is_none() -> None:
     """It was printed once; then she went back to the beginning."""
     dialog = OF_ALL_KINDS
-    conversation = Conversation(1, dialog.name, dialog.revision, "b", "77011234567", "1", "kk")
-    conversation = step(dialog, conversation, Began(NOON, NOON)).conversation
-    for digits, name in (
+    conversation = led(
+        dialog,
         ("11", "Ким Анна"),
         ("112", ""),
         ("1121111", ""),
         ("11211112", ""),
         ("11211112", "Ким Зоя"),
         ("112111122", ""),
-    ):
-        text = spell(digits, name)
-        found = find_answer(read(text), [(dialog, conversation)])
-        assert isinstance(found, Found), text
-        event = Answered(NOON, found.state, found.value, found.also, text, found.coercions)
-        conversation = step(dialog, conversation, event).conversation
+    )
     assert conversation.state == "name"
 
     late = read(spell("11211112", "Ахметов Нурлан"))
     assert isinstance(find_answer(late, [(dialog, conversation)]), Missed)
+
+
+def test_digits_that_two_addresses_of_a_question_make_up_are_ambiguous() -> None:
+    """`R 1 1 1 2` is 2 where she was asked for her account before, and 12 where it was known."""
+    dialog = small_dialog(
+        ("    then: colour\n", "    then: {account known: colour, otherwise: account}\n"),
+        ("  colour:\n", f"{ACCOUNT}  colour:\n"),
+        lists__colours="list: colours\noptions: {2: {kk: а, ru: а}, 12: {kk: б, ru: б}}\n",
+    )
+    conversation = led(
+        dialog,
+        ("11", "Ким Анна"),
+        ("11", "KZ86125KZT5004100100"),
+        ("111", ""),
+        ("1112", ""),
+        ("11122", ""),  # no: back to the name
+        ("11", "Ким Зоя"),
+    )
+    assert conversation.printed["colour"] == ("111", "11")
+
+    assert find_answer(read("R 1 1 1 2"), [(dialog, conversation)]) == Missed(0, "ambiguous")
+    assert find_answer(read("R 1 1 2"), [(dialog, conversation)]) == Found(0, "colour", "2", "", ())
 
 
 @pytest.mark.parametrize("place", ["751110000", "111010000", "75", "7", "", "000000000", "x"])
