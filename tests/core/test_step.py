@@ -6,6 +6,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
+from small import small_dialog
 
 from smsflow.core import durations, machine, names, questions, render
 from smsflow.core import reply as reply_grammar
@@ -197,6 +198,21 @@ def test_a_reminder_is_in_the_zone_in_which_she_was_asked() -> None:
         assert due is not None
         assert due.at.tzinfo is at.tzinfo
         assert due.at == at + timedelta(hours=24)
+
+
+def test_a_question_that_a_body_sends_her_back_to_can_be_corrected_again() -> None:
+    """What she answers anew was sent to nobody yet. What came before that question was, and stays as it is."""
+    applied = "painted: {say: painted, then: done}"
+    dialog = small_dialog((applied, f"{applied}\n      sold_out: {{then: colour}}"))
+    conversation = step(dialog, new(dialog), Began(BEGIN, BEGIN)).conversation
+    for reply in ("R 1 1 Ким Анна", "R 1 1 1", "R 1 1 1 1"):
+        conversation = step(dialog, conversation, as_event(dialog, conversation, reply, BEGIN)).conversation
+    assert conversation.state == "apply"
+    sent_back = step(dialog, conversation, BodyAnswered(BEGIN, BEGIN, "e", "sold_out", {})).conversation
+    asked = step(dialog, sent_back, as_event(dialog, sent_back, "R 1 1 2", BEGIN)).conversation
+
+    for reply, outcome in (("R 1 1 1", Outcome.AMENDED), ("R 1 1 Ким Зоя", Outcome.LATE)):
+        assert step(dialog, asked, as_event(dialog, asked, reply, BEGIN)).outcome is outcome
 
 
 def test_texts_go_in_the_lane_of_what_brought_them() -> None:
