@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from smsflow.core.events import (
     Suspended,
     TimerFired,
 )
+from smsflow.core.hours import QuietHours
 from smsflow.store import rows
 
 VALUES: tuple[Mapping[str, Any], ...] = (
@@ -90,6 +91,7 @@ def test_equal_times_of_two_zones_are_journalled_each_in_its_own() -> None:
 BERLIN = ZoneInfo("Europe/Berlin")
 LEFT_OUT = datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN)  # no clock there ever shows it
 TWICE = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN)
+OPENS = QuietHours(time(21), time(9), weekends=False).opens_at(TWICE)  # nine, said to be the second of two
 TIMES = (
     (NOON, ZONE, True),
     (NOON + timedelta(milliseconds=7), ZONE, True),
@@ -98,6 +100,7 @@ TIMES = (
     (LEFT_OUT, BERLIN, False),
     (LEFT_OUT - timedelta(hours=1), BERLIN, True),
     (TWICE, BERLIN, True),
+    (OPENS, BERLIN, False),
 )
 
 
