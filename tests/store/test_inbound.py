@@ -89,6 +89,19 @@ def test_phone_that_writes_more_than_is_remembered_is_still_known(world: World) 
     assert [each.texts for each in world.store.inbound._phones.values()] == [[]]
 
 
+def test_phone_of_which_not_all_is_read_is_still_known(world: World) -> None:
+    """One text more than is read at once: the table is asked, whichever end of them was cut off."""
+    texts = [
+        a_text(sequence=number, text=f"{number}", raw=b"%d" % number)
+        for number in range(inbound_module._MOST_AT_ONCE + 1)
+    ]
+    with world.store.transaction():
+        for text in texts:
+            world.store.inbound.add(text, case=None, outcome="x")
+    for text in (texts[0], texts[-1]):
+        assert world.store.inbound.is_delivered_again(text._replace(session="two"), NOON - REDELIVERY)
+
+
 def test_texts_whose_time_is_over_are_let_go_of(world: World) -> None:
     """A mother who writes all day long, minutes apart, is not remembered with all that she has written."""
     with world.store.transaction():
