@@ -2,18 +2,25 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from world import MOTHER, NOON, PHONE, World, a_world
 
-from smsflow.core.conversation import Conversation, changed
+from smsflow.core.conversation import Conversation, Status, changed
+from smsflow.core.dialog import Dialog
 from smsflow.core.effects import Outcome, Step
 from smsflow.core.errors import StaleConversation, StoreError
 from smsflow.core.events import HelpAsked
+from smsflow.core.questions import question_of
+from smsflow.core.render import open_address, shown_options
+from smsflow.core.reply import spell
+from smsflow.engine import Refused
 from smsflow.store.people import Birth
 from smsflow.store.statements import Row, Statements
 
@@ -144,3 +151,75 @@ def test_dialog_of_a_birth_that_was_rolled_back_is_kept_with_the_next(world: Wor
         assert world.births.record_birth(A_BIRTH, NOON) == 1
     assert world.store.used_dialog(world.case(1).revision)
     assert world.flaws() == []
+
+
+PHONES = [f"7701000000{digit}" for digit in range(9)]
+
+
+class History:
+    """What happens to some mothers, many things in one transaction: at random, and the same in every world."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world, self.dice = world, Random(seed)
+        self.said = dict.fromkeys(PHONES, "")
+
+    def tell(self) -> list[str]:
+        """What came of each thing, and what the tables hold in the end."""
+        told: list[str] = []
+        deeds = (self.reply, self.bear, self.hear_body, self.change_hands, self.keep_silent)
+        for _ in range(20):
+            self.world.now += timedelta(hours=self.dice.choice((0, 0, 0, 8)))
+            with self.world.store.transaction():
+                chosen = self.dice.choices(deeds, (90, 10, 10, 1, 1), k=20)
+                told += [repr(deed(self.dice.choice(PHONES))) for deed in chosen]
+                told += map(repr, self.world.store.outbox.claim("main", 9, self.world.now))
+        return [*told, *(row for row in self.world.store._connection.iterdump() if "_migrations" not in row)]
+
+    def reply(self, phone: str) -> object:
+        """What she is asked for, her last text again, or another, in one session or the other."""
+        held = self.world.store.conversations.load_phone(phone)
+        asking = [(self.world.engine.dialog_of(each), each) for each in held if each.status is Status.OPEN]
+        right = [right_reply(self.dice, *each) for each in asking if question_of(*each)] or ["R 1"]
+        texts = (self.dice.choice(right), self.said[phone], "R 9", "R ?", "STOP")
+        self.said[phone] = self.dice.choices(texts, (120, 10, 20, 5, 1))[0]
+        self.world.session = self.dice.choice(("one", "two"))
+        return self.world.take(self.said[phone], phone)
+
+    def bear(self, phone: str) -> object:
+        birth = replace(A_BIRTH, birth_id=str(self.dice.random()), mother_iin=f"95{phone[1:]}", msisdn=phone)
+        return self.world.births.record_births([birth], self.world.now)
+
+    def hear_body(self, _: str) -> object:
+        """Of any case, whether it waits for it or not."""
+        name = self.dice.choice(("accepted", "registered", "refused", "granted"))
+        with suppress(Refused):
+            return self.world.engine.take_body_event(self.dice.randrange(1, 20), name, name, {}, self.world.now)
+
+    def change_hands(self, phone: str) -> None:
+        iin = f"95{self.dice.choice(PHONES)[1:]}"
+        self.world.births.bind_citizen(iin, phone, self.world.now, self.world.now)
+
+    def keep_silent(self, _: str) -> None:
+        for case in self.world.engine.find_due(self.world.now, 9):
+            self.world.engine.fire_timer(case, self.world.now)
+
+
+def right_reply(dice: Random, dialog: Dialog, conversation: Conversation) -> str:
+    address, shown = open_address(dialog, conversation), shown_options(dialog, conversation)
+    if shown:
+        return spell(address + dice.choice(shown)[0])
+    return spell(address, "KZ86125KZT5004100100" if dialog.name == "money" else "Ахметов Нурлан")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_history_is_what_it_would_be_if_no_row_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """No row that is put needs one of another statement, nor a look one that was put: row by row."""
+    histories = []
+    for folder in (tmp_path / "waits", tmp_path / "at once"):
+        folder.mkdir()
+        with a_world(folder) as world:
+            histories.append(History(world, seed).tell())
+        monkeypatch.setattr(Statements, "put", Statements.execute)
+    assert histories[0] == histories[1]
