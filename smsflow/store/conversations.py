@@ -164,7 +164,7 @@ class Conversations:
         for effect in step.effects:
             if not isinstance(effect, DropTexts):  # there are none yet
                 self._record_effect(after, effect, event.at)
-        self._add_line(opening, event, step)
+        self._add_line(opening, event, step, at)
 
     def record(self, before: Conversation, event: Event, step: Step) -> None:
         """Write what `event` did to `before`: the new state, every effect, and a line of the journal.
@@ -184,13 +184,13 @@ class Conversations:
             self._recent.move_on(before, self._as_read(after))
         for effect in step.effects:
             self._record_effect(after, effect, event.at)
-        self._add_line(before, event, step)
+        self._add_line(before, event, step, at)
 
-    def _add_line(self, before: Conversation, event: Event, step: Step) -> None:
+    def _add_line(self, before: Conversation, event: Event, step: Step, at: str) -> None:
         self._statements.put(
             _ADD_LINE,
             (
-                utc(event.at),
+                at,
                 before.case,
                 event_json(event),
                 step.outcome._value_,

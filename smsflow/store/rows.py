@@ -43,9 +43,13 @@ CONVERSATION_COLUMNS = (
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
-@lru_cache(maxsize=64)  # one moment stands in many rows
 def utc(at: datetime) -> str:
     """An aware time as it is stored: UTC, milliseconds, sortable as text."""
+    return _utc(at, at.fold)
+
+
+@lru_cache(maxsize=64)  # one moment stands in many rows; those of an hour that comes twice are equal but for `fold`
+def _utc(at: datetime, _fold: int) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
@@ -170,12 +174,12 @@ def event_json(event: Event) -> str:
         values[name] = getattr(event, name)
     for name in form.times:
         at = getattr(event, name)
-        values[name] = _isoformat(at, at.tzinfo)
+        values[name] = _isoformat(at, at.fold, at.tzinfo)
     return dump(values)
 
 
-@lru_cache(maxsize=64)  # as `utc`; times in two zones may be equal, and are not written alike
-def _isoformat(at: datetime, _zone: tzinfo | None) -> str:
+@lru_cache(maxsize=64)  # as `_utc`; times in two zones may be equal, and are not written alike
+def _isoformat(at: datetime, _fold: int, _zone: tzinfo | None) -> str:
     return at.isoformat()
 
 

@@ -110,3 +110,15 @@ def test_a_time_reads_as_written_where_it_is_the_very_same(at: datetime, zone: Z
     read = rows.read_time(rows.utc(at), zone)
 
     assert rows.reads_as_written(at, zone) is same is (repr(read) == repr(at))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_hour_that_comes_twice_is_stored_twice(first: int) -> None:
+    """Where a clock is set back, two times an hour apart look alike; also one soon after the other."""
+    moments = [TWICE.replace(fold=fold, minute=40 + first) for fold in (first, 1 - first)]
+    stored = [rows.utc(at) for at in moments]
+    journalled = [rows.load(rows.event_json(HelpAsked(at)))["at"] for at in moments]
+
+    assert stored == [at.astimezone(UTC).isoformat(timespec="milliseconds") for at in moments]
+    assert journalled == [at.isoformat() for at in moments]
+    assert len({*stored}) == len({*journalled}) == 2
