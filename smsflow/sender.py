@@ -241,8 +241,6 @@ class Sender:
         flight: _Flight
         part: int
         for flight, part in tokens:  # type: ignore[misc]  # a token is ours, as it was given
-            if flight.landed:
-                continue
             flight.open -= 1
             flight.doubted |= {part}
             flight.open -= self._forget(session, flight)
