@@ -38,10 +38,9 @@ class Inbound(NamedTuple):
 
 
 _MOST_PHONES = 4096
-# Each of these three is at most the next: what was cut off when it was read would pass for all otherwise.
 _MANY_TEXTS = 12  # of one phone: those whose time is over are let go of
 _MOST_TEXTS = 50  # of one phone; of one that writes more the table is asked
-_MOST_AT_ONCE = 5000  # texts that are read together
+_MOST_AT_ONCE = 5000  # texts that are read together; not fewer, or what was cut off in reading would pass for all
 _NEVER = "9"  # is later than all times as they are stored
 _SAME = "msisdn = ? AND at >= ? AND (raw = ? OR text = ?)"
 _COLUMNS = "at, link, session, sequence, msisdn, destination, data_coding, raw, text"
