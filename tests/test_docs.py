@@ -1,6 +1,10 @@
 """What the documents promise exists: settings, commands, events."""
 
 import re
+import shutil
+import subprocess
+import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -79,11 +83,28 @@ def test_readme_names_every_setting() -> None:
     """Every key of the configuration stands in the README's table."""
     from smsflow import config
 
-    settings = table_after("smsflow run --config my.yaml")
+    settings = table_after("smsflow run --config config/my.yaml")
     assert {f"`{name}`" for name in config._Config.model_fields} == set(settings)
     for model in (config._Link, config._Api, config._Client, config._Gateway):
         for name in model.model_fields:
             assert f"`{name}`" in README, f"{model.__name__}.{name} is not in the README"
+
+
+def test_configuration_that_the_readme_copies_is_checked_without_a_flaw(tmp_path: Path) -> None:
+    """What an operator types first, line by line, but for the edits: with the variables that it sets."""
+    block = README.split("## Connect your message centre", 1)[1].split("```sh\n", 1)[1].split("```", 1)[0]
+    *lines, run = block.splitlines()
+    for folder in ("config", "dialogs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    smsflow = f'smsflow() {{ "{sys.executable}" -m smsflow "$@"; }}'
+
+    secrets = count()
+    script = re.sub("=…", lambda _: f"=secret{next(secrets)}", "\n".join([smsflow, *lines]))
+    done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "smsflow run --config" in run
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Nothing wrong with config/my.yaml")
 
 
 def test_test_command_of_the_gate_is_the_readmes() -> None:
