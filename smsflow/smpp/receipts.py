@@ -60,11 +60,11 @@ class Receipt:
 
     def find_keys(self, ids: Ids = Ids.AUTO) -> tuple[str, ...]:
         """Return `id_keys` of both ids, the likelier first; may be empty."""
+        if not self.other_id:
+            return id_keys(self.message_id, ids)
         if ids in (Ids.AUTO, Ids.SAME):
             return tuple(dict.fromkeys(id_keys(self.message_id, ids) + id_keys(self.other_id, ids)))
-        if self.other_id:
-            return tuple(dict.fromkeys(id_keys(self.message_id, Ids.SAME) + id_keys(self.other_id, ids)))
-        return id_keys(self.message_id, ids)
+        return tuple(dict.fromkeys(id_keys(self.message_id, Ids.SAME) + id_keys(self.other_id, ids)))
 
     def find_own_keys(self, ids: Ids = Ids.AUTO) -> tuple[str, ...]:
         """Return those of `find_keys` that are no guess: nothing is read in another base unless `ids` says so."""
@@ -104,6 +104,10 @@ _WORDS: Final = {
 _FIELDS: Final = {
     name: re.compile(rf"(?<!\S){name}\s*:\s*([^\s:]+)(?=\s|$)", re.IGNORECASE) for name in ("id", "stat", "err")
 }
+# Appendix B to the letter, as most centres write it: what `_FIELDS` find there too, in a fifth of the time.
+_USUAL: Final = re.compile(
+    rb"id:([!-9;-~]+) sub:\d+ dlvrd:\d+ submit date:\d+ done date:\d+ stat:([A-Z]+) err:([0-9A-Za-z]+) [Tt]ext:"
+)
 
 
 def read_receipt(pdu: DeliverSm, alphabet: Alphabet = Alphabet.GSM) -> Receipt | None:
@@ -134,6 +138,9 @@ def read_receipt(pdu: DeliverSm, alphabet: Alphabet = Alphabet.GSM) -> Receipt |
 def _read_fields(pdu: DeliverSm, alphabet: Alphabet) -> dict[str, str]:
     """Return the id, stat and err of the receipt's text, each empty if it is not there."""
     _, octets = read_part(pdu)
+    usual = _USUAL.match(octets) if is_gsm_coding(pdu.data_coding) else None
+    if usual:
+        return {name: usual[group].decode("ascii") for group, name in enumerate(_FIELDS, 1)}
     text = octets.decode("latin-1")
     if not (is_gsm_coding(pdu.data_coding) and _is_plain(_FIELDS["id"].search(text))):
         _, octets = read_part(pdu, alphabet)
@@ -177,16 +184,25 @@ def id_keys(message_id: str, ids: Ids = Ids.AUTO) -> tuple[str, ...]:
     if not message_id:
         return ()
     key = id_key(message_id)
-    short = len(key) <= _LONGEST_NUMBER
-    in_decimal = [str(int(key, 16))] if short and re.fullmatch("[0-9a-f]+", key) else []
-    in_hex = [f"{int(key):x}"] if short and re.fullmatch("[0-9]+", key) else []
+    if ids is Ids.SAME:
+        return (key,)
+    in_decimal, in_hex = _in_other_bases(key)
     match ids:
         case Ids.AUTO:
             keys = [key, *in_decimal, *in_hex]
-        case Ids.SAME:
-            keys = [key]
         case Ids.HEX_DECIMAL:
             keys = in_hex or [key]
         case Ids.DECIMAL_HEX:
             keys = in_decimal or [key]
     return tuple(dict.fromkeys(keys))
+
+
+def _in_other_bases(key: str) -> tuple[list[str], list[str]]:
+    """`key` as a hexadecimal number written in decimal, and the other way round; each empty where it is none."""
+    if len(key) > _LONGEST_NUMBER or not (key.isascii() and key.isalnum()):  # int() would take "_", "+" and blanks
+        return [], []
+    try:
+        in_decimal = [str(int(key, 16))]
+    except ValueError:
+        return [], []
+    return in_decimal, [f"{int(key):x}"] if key.isdigit() else []

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smsflow.core.encoding import Alphabet, pack
+from smsflow.smpp import receipts
 from smsflow.smpp.codec import DeliverSm
 from smsflow.smpp.receipts import Ids, Receipt, State, id_key, id_keys, read_receipt
 
@@ -216,3 +221,45 @@ def test_nothing_makes_read_receipt_raise(octets, coding, message_id, state):
         keys = receipt.find_keys(ids)
         assert len(keys) == len(set(keys))
         assert bool(keys) == bool(receipt.message_id)
+
+
+FORM = (
+    ("id:0A1F", "id:7f_3-b", "ID:1", "id :1", "id:", "id:1 2"), (" sub:001", " "), (" dlvrd:001",),
+    (" submit date:2610011200", " submit date:10-12-2026"), (" done date:2610011201",),
+    (" stat:DELIVRD", " stat:UNDELIV", " Stat:Delivrd"), (" err:000", " err:0A", " err:-1", ""),
+    (" text:", " Text:", " TEXT:", ""), ("Hello", " id:2 stat:EXPIRED err:9", ""),
+)  # fmt: skip
+ODD = ("", "0", "a", "Z", " ", ":", "_", ".", "\0", "\n", "§", "\x11", " é", "id:2 ", " stat:X ", " err:1 ")
+
+
+def nearly_usual() -> Iterator[bytes]:
+    """Receipts of the form; one piece of each may be another, or anything short, or have it before or after it."""
+    usual = [words[0] for words in FORM]
+    for place, words in enumerate(FORM):
+        for odd in (*words, *ODD, *(odd + words[0] for odd in ODD), *(words[0] + odd for odd in ODD)):
+            yield "".join([*usual[:place], odd, *usual[place + 1 :]]).encode("latin-1")
+
+
+@pytest.mark.parametrize("esm_class", [0x04, 0x44])
+@pytest.mark.parametrize("coding", [0, 1, 3, 8, 0xF0])
+@pytest.mark.parametrize("alphabet", Alphabet)
+def test_usual_receipt_is_read_as_every_other(esm_class, coding, alphabet):
+    """The short way through the form of Appendix B finds what the long one finds, or is not taken."""
+    pdus = [DeliverSm(esm_class=esm_class, data_coding=coding, short_message=octets) for octets in nearly_usual()]
+    with patch.object(receipts, "_USUAL", re.compile(rb"(?!)")):
+        patient = [read_receipt(pdu, alphabet) for pdu in pdus]
+
+    assert [read_receipt(pdu, alphabet) for pdu in pdus] == patient
+
+
+@given(st.text(st.sampled_from("0123456789abfgxABF_+- ٣²"), min_size=1, max_size=34))
+def test_ids_are_numbers_where_all_their_digits_are(message_id):
+    """Python reads more as a number than a centre writes: `0x1f`, `1_0`, `+1`, digits of other scripts."""
+    key = id_key(message_id)
+    short = len(key) <= 32
+    in_decimal = [str(int(key, 16))] if short and re.fullmatch("[0-9a-f]+", key) else []
+    in_hex = [f"{int(key):x}"] if short and re.fullmatch("[0-9]+", key) else []
+
+    assert id_keys(message_id) == tuple(dict.fromkeys([key, *in_decimal, *in_hex]))
+    assert id_keys(message_id, Ids.HEX_DECIMAL) == tuple(in_hex or [key])
+    assert id_keys(message_id, Ids.DECIMAL_HEX) == tuple(in_decimal or [key])
