@@ -63,6 +63,8 @@ _SLOW_S = 0.5  # an answer that took so long may have crossed a second delivery
 _LINGER_S = 5.0
 _KEPT = 512  # texts that a link knows as they were read: thousands write the same few digits
 _Fingerprint: TypeAlias = tuple[str, str, str, int, bytes]
+_Reports: TypeAlias = list[tuple[Report, Callable[[], None]]]
+"""Receipts, and what is to be done when they are written down."""
 
 _log = structlog.get_logger()
 
@@ -126,6 +128,7 @@ class Inbox:
         self._unanswered: dict[_Fingerprint, float] = {}
         self._open: dict[_Arrival, None] = {}  # what came and is not answered, oldest first
         self._owed: deque[Report] = deque(maxlen=_MOST_OWED)
+        self._reports: _Reports | None = None  # what is written down together, as long as more may join
         self._handled: list[tuple[Handled, float]] = []  # and what each took in seconds: to be told
 
     def add(self, session: Session) -> None:
@@ -306,7 +309,7 @@ class Inbox:
     def _take_receipt(self, arrival: _Arrival, door: _Door, pdu: DeliverSm, receipt: Receipt, at: datetime) -> None:
         """Write down what became of a text. Always answered with ROK: an error makes message centres loop."""
         link, ids = door.link, door.ids
-        metrics.RECEIPTS.labels(state=receipt.state.value).inc()
+        _receipts(receipt.state).inc()
         if not receipt.message_id:
             # it says that it is a receipt, and tells nothing: a person may see more in it
             keep = partial(self._store.arrivals.keep_frame, link, pdu.raw, "a receipt without an id", at)
@@ -321,16 +324,37 @@ class Inbox:
         self._mark(report, lambda: arrival.respond(Status.ROK))
 
     def _mark(self, report: Report, then: Callable[[], None]) -> None:
-        """Write down a receipt; when the store does not take it, `tick` tries again."""
+        """Write down a receipt, with others that come; when the store does not take it, `tick` tries again."""
+        if self._reports is None:
+            self._reports = []
+            self._submit_reports(self._reports)
+        self._reports.append((report, then))
 
-        def done(known: object, error: Exception | None) -> None:
-            then()
-            if isinstance(error, StoreError):
-                self._owed.append(report)
-            elif not known:
-                _log.debug(TEXT_RECEIPT_UNMATCHED, link=report.link)
+    def _submit_reports(self, reports: _Reports) -> None:
+        """Write `reports` down after all else: the same transaction may say that their texts were taken."""
 
-        self._writer.submit(partial(self._store.outbox.mark_receipt, report), done)
+        def close() -> None:
+            if self._reports is reports:
+                self._reports = None  # who comes now is too late for this transaction
+
+        def job() -> list[bool]:
+            close()
+            return self._store.outbox.receipts.mark([report for report, _ in reports])
+
+        def done(known: list[bool] | None, error: Exception | None) -> None:
+            close()
+            if error is not None and not isinstance(error, StoreError) and len(reports) > 1:
+                for each in reports:  # one that cannot be handled costs the others nothing
+                    self._submit_reports([each])
+                return
+            for (report, then), is_known in zip(reports, known or [False] * len(reports), strict=True):
+                then()
+                if isinstance(error, StoreError):
+                    self._owed.append(report)
+                elif not is_known:
+                    _log.debug(TEXT_RECEIPT_UNMATCHED, link=report.link)
+
+        self._writer.submit(job, done, after_others=True)
 
 
 def _make_part(inbound: Inbound, found: FoundPart, octets: bytes, source: str) -> Part:
@@ -394,6 +418,12 @@ def _replies(outcome: str) -> Counter:
 def _coercions(name: str) -> Counter:
     """The counter of a coercion, as `_replies`."""
     return metrics.COERCIONS.labels(name=name)
+
+
+@cache
+def _receipts(state: State) -> Counter:
+    """The counter of receipts that say so, as `_replies`."""
+    return metrics.RECEIPTS.labels(state=state.value)
 
 
 def _count(handled: Sequence[Handled], took_s: Sequence[float]) -> None:

@@ -59,6 +59,7 @@ class Writer:
         self._last = last
         self._after = after
         self._jobs: list[tuple[Job, Done]] = []
+        self._late: list[tuple[Job, Done]] = []  # run after `_jobs`
         self._bulk: deque[tuple[Job, Done]] = deque()
         self._took_bulk = False  # the last transaction did
         self._scheduled = False
@@ -67,13 +68,14 @@ class Writer:
         self.written_at = clock()  # when it last took something, by `clock`
         self._clock = clock
 
-    def submit(self, job: Job, done: Done, *, may_wait: bool = False) -> None:
+    def submit(self, job: Job, done: Done, *, may_wait: bool = False, after_others: bool = False) -> None:
         """Run `job` in the next transaction; `done(result, error)` is called when it is on the disk.
 
         That is soon, unless it `may_wait`, because nobody is answered when it is written: then a transaction is
-        begun for it only when none has come by after some milliseconds.
+        begun for it only when none has come by after some milliseconds. Jobs are run in the order in which they
+        came, but one `after_others` after all that are not.
         """
-        self._jobs.append((job, done))
+        (self._late if after_others else self._jobs).append((job, done))
         if not may_wait:
             self._schedule()
         elif self._timer is None and not self._scheduled:
@@ -114,7 +116,8 @@ class Writer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        jobs, self._jobs = self._jobs, []
+        jobs = self._jobs + self._late
+        self._jobs, self._late = [], []
         if self.failing is not None:  # what happens to write nothing proves nothing
             jobs.insert(0, (self._store.touch, lambda *_: None))
         outcomes: list[tuple[Done, Any, Exception | None]]

@@ -25,6 +25,7 @@ from smsflow.smpp.receipts import id_key
 from smsflow.smpp.segments import LongTexts, segment
 from smsflow.smpp.statuses import Status
 from smsflow.store.outbox import Taken
+from smsflow.store.receipts import Receipts, Report
 from smsflow.writer import Writer
 
 NAME = "Нұрмұхамбетова Айгерім Әбілмансұрқызы"
@@ -538,6 +539,49 @@ def test_25_the_phone_of_a_receipt_may_be_written_in_any_way(world, source):
         world.birth()
         line.submitted("A1")
         line.say(receipt("A1", source=source))
+        assert line.statuses() == ["delivered"]
+
+    play(world, story)
+
+
+def test_receipt_finds_what_the_same_transaction_says_was_taken(world):
+    """A quick centre sends it together with its answer: nothing is parked, and then looked for again."""
+
+    def story(line: Line) -> None:
+        world.birth()
+        outbox = world.store.outbox
+        with world.store.transaction():
+            (text,) = outbox.claim("main", 10, world.now)
+        line.deliver(receipt("A1"), receipt("A2"))
+        whole = [(text.id, PHONE, [(0, Taken("main", "A1", "a1")), (1, Taken("main", "A2", "a2"))])]
+        line.writer.submit(lambda: outbox.mark_whole(whole, world.now), lambda *_: None)
+        line.writer.commit()
+        assert [status for _, status in line.answers] == [Status.ROK] * 2
+        assert line.statuses() == ["delivered"]
+        assert line.rows("SELECT count(*) FROM parked_receipt") == [(0,)]
+
+    play(world, story)
+
+
+def test_receipt_that_cannot_be_handled_costs_the_others_nothing(world, monkeypatch):
+    """Our bug: each is tried by itself then, and all are answered."""
+    real = Receipts.mark
+
+    def mark(self: Receipts, reports: list[Report]) -> list[bool]:
+        if any(report.keys[0] == "b" for report in reports):
+            raise KeyError("ours")
+        return real(self, reports)
+
+    monkeypatch.setattr(Receipts, "mark", mark)
+
+    def story(line: Line) -> None:
+        world.birth()
+        line.submitted("A1", "A2")
+        line.deliver(receipt("A1"), receipt("B"), receipt("A2"))
+        line.writer.commit()
+        assert line.answers == []
+        line.writer.commit()
+        assert [status for _, status in line.answers] == [Status.ROK] * 3
         assert line.statuses() == ["delivered"]
 
     play(world, story)

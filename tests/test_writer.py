@@ -74,6 +74,26 @@ def test_what_may_wait_does_not_wait_for_ever(tmp_path: Path) -> None:
         assert world.flags() == ["a", "b"]
 
 
+def test_job_after_others_is_run_after_those_that_came_later(tmp_path: Path) -> None:
+    """In the same transaction, before the bulk; and the next time it has to be said again."""
+    with a_world(tmp_path) as world:
+        ran: list[str] = []
+
+        async def play() -> None:
+            writer = writer_of(world)
+            for _ in range(2):
+                writer.submit_bulk(lambda: ran.append("bulk"), lambda *_: None)
+                writer.submit(lambda: ran.append("late"), lambda *_: None, after_others=True)
+                writer.submit(lambda: ran.append("first"), lambda *_: None)
+                writer.submit(lambda: ran.append("later"), lambda *_: None, after_others=True)
+                await writer.run(lambda: ran.append("second"))
+                await writer.run(lambda: ran.append("|"))
+
+        asyncio.run(play())
+
+        assert ran == ["first", "second", "late", "later", "bulk", "|"] * 2
+
+
 def test_bulk_is_done_bit_by_bit_and_after_everything_else(tmp_path: Path) -> None:
     """Of jobs that take a little more than half of its time two go together; then a reply goes by itself.
 

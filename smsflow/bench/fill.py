@@ -123,8 +123,7 @@ class _Models:
             ids = [f"{text.id}-{number}" for number in range(segments(text.text))]
             parts = [(number, Taken("main", name, name)) for number, name in enumerate(ids)]
             outbox.mark_taken(text.id, text.msisdn, len(ids), parts, at)
-            for name in ids:
-                outbox.mark_receipt(Report(at, "main", text.msisdn, (name,), (name,), "delivered"))
+            outbox.receipts.mark([Report(at, "main", text.msisdn, (name,), (name,), "delivered") for name in ids])
 
 
 def _phone(number: int) -> str:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeAlias
 from smsflow.core.effects import Send
 from smsflow.store.batch import Batch, DueText
 from smsflow.store.fresh import OPEN, FreshTexts
-from smsflow.store.receipts import Receipts, Report
+from smsflow.store.receipts import Receipts
 from smsflow.store.references import References
 from smsflow.store.rows import utc
 from smsflow.store.statements import Statements
@@ -257,14 +257,15 @@ class Outbox:
             (utc(now), outbox, whole, total),
         )
         if any(states) or (accepted.rowcount and not whole):
-            self._settle(outbox, now)
+            self.receipts.settle(outbox, now)
 
     def mark_whole(self, texts: Sequence[Whole], now: datetime) -> None:
         """Message centres took these texts: as `mark_taken` for each, when it is all of its parts."""
-        if self.receipts.may_be_parked:
-            for outbox, msisdn, parts in texts:
+        parked = self.receipts.find_parked(taken.key for _, _, parts in texts for _, taken in parts)
+        if parked:
+            texts, told = _part(texts, lambda text: any(taken.key in parked for _, taken in text[2]))
+            for outbox, msisdn, parts in told:
                 self.mark_taken(outbox, msisdn, len(parts), parts, now)
-            return
         self._execute_many(
             _ADD_SEGMENT,
             [
@@ -388,36 +389,6 @@ class Outbox:
             (utc(now), utc(now), case),
         ).rowcount
 
-    def mark_receipt(self, report: Report) -> bool:
-        """Write down what became of a part; False when it is not known (yet), and the receipt was parked.
-
-        The first final state of a part stays. A text is `delivered` when all its parts are.
-        """
-        place = self.receipts.find_place(report)
-        if place is None:
-            self.receipts.park(report)
-            return False
-        marked = self._execute(
-            "UPDATE segment SET state=? WHERE outbox=? AND part=? AND state IS NULL", (report.state, *place)
-        )
-        if marked.rowcount:
-            self._settle(place[0], report.at)
-        return True
-
-    def _settle(self, outbox: int, now: datetime) -> None:
-        """A text whose parts a message centre has all taken is what they are, as soon as that is known."""
-        rows = self._execute("SELECT state FROM segment WHERE outbox=? ORDER BY part", (outbox,)).fetchall()
-        states = [row[0] for row in rows]
-        worst = next((state for state in states if state not in (None, "delivered")), None)
-        if worst or None not in states:
-            self._finish(outbox, worst or "delivered", now)
-
-    def _finish(self, outbox: int, status: str, now: datetime) -> None:
-        self._execute(
-            "UPDATE outbox SET status=?, changed_at=? WHERE id=? AND status='accepted'",
-            (status, utc(now), outbox),
-        )
-
     def _mark(self, text: int, status: str, now: datetime) -> None:
         self._execute("UPDATE outbox SET status=?, changed_at=? WHERE id=?", (status, utc(now), text))
 
@@ -451,3 +422,11 @@ class Outbox:
             f"UPDATE outbox SET status='dropped', changed_at=? WHERE {column}=? AND status IN ('queued', 'held')",  # noqa: S608 - ours
             (utc(at), value),
         )
+
+
+def _part(texts: Sequence[Whole], holds: Callable[[Whole], bool]) -> tuple[list[Whole], list[Whole]]:
+    """`texts` for which it does not hold, and those for which it does."""
+    parted: tuple[list[Whole], list[Whole]] = ([], [])
+    for text in texts:
+        parted[holds(text)].append(text)
+    return parted

@@ -11,12 +11,13 @@ a receipt may be delivered again, and for a week where none has come (`stop_wait
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import TypeAlias
 
-from smsflow.store.rows import utc
+from smsflow.store.rows import dump, utc
 from smsflow.store.statements import Statements
 
 __all__ = ["Receipts", "Report"]
@@ -29,6 +30,18 @@ _UNDER_WAY = ("held", "queued", "sending")
 _ENDED = ("delivered", "failed", "expired", "dropped")
 _COMES_AGAIN = timedelta(days=1)
 _COMES_LATE = timedelta(days=7)  # longer than centres try to deliver a text
+_OF_PAIRS = (  # (key, phone): all parts with that id to that phone
+    "SELECT s.key, s.msisdn, s.state IS NOT NULL, s.link, s.outbox, s.part FROM json_each(?) CROSS JOIN segment s"
+    " ON s.key = json_extract(json_each.value, '$[0]') AND s.msisdn = json_extract(json_each.value, '$[1]')"
+    " AND s.key <> ''"
+)
+_TELL = "UPDATE segment SET state=? WHERE outbox=? AND part=? AND state IS NULL"
+_DELIVERED = (  # of these texts, those of which all parts are
+    "SELECT outbox FROM segment WHERE outbox IN (SELECT value FROM json_each(?)) GROUP BY outbox"
+    " HAVING count(*) = sum(state = 'delivered')"
+)
+_FINISH = "UPDATE outbox SET status=?, changed_at=? WHERE id=? AND status='accepted'"
+_PARKED_KEYS = "SELECT key FROM parked_key WHERE key IN (SELECT value FROM json_each(?))"
 _IS_KEY = "key = ? AND key <> ''"  # the second says to SQLite that an index without empty keys will do
 
 
@@ -48,15 +61,112 @@ class Report:
     state: str
 
 
+class _Places:
+    """Parts that some receipts are for, read at once; it is kept up to date with what is told of them."""
+
+    def __init__(self, parts: Iterable[tuple[str, str, bool, str, int, int]]) -> None:
+        self._parts: dict[tuple[str, str], list[tuple[str, Place]]] = {}  # link and place, by key and phone
+        self._told: set[Place] = set()
+        for key, msisdn, is_told, link, outbox, part in parts:
+            self._parts.setdefault((key, msisdn), []).append((link, (outbox, part)))
+            if is_told:
+                self._told.add((outbox, part))
+
+    def find(self, report: Report) -> Place | None:
+        """The part that `report` is for; only by the likeliest form of its id, and to its phone."""
+        best = min(
+            self._parts.get((report.keys[0], report.msisdn), ()),
+            key=lambda part: (part[1] in self._told, part[0] != report.link, -part[1][0]),
+            default=None,
+        )
+        return best and best[1]
+
+    def is_first(self, place: Place) -> bool:
+        """Whether nothing was told yet of a part that was found."""
+        return place not in self._told
+
+    def tell(self, place: Place) -> None:
+        """What became of a part is told."""
+        self._told.add(place)
+
+
 class Receipts:
     """Finds the parts that receipts are for, and keeps the receipts that came too early."""
 
     def __init__(self, statements: Statements) -> None:
         self._execute = statements.execute
+        self._execute_many = statements.executemany
         self.may_be_parked = True
         """False when surely no receipt is parked: what comes need not be looked for."""
 
-    def find_place(self, report: Report) -> Place | None:
+    def mark(self, reports: Sequence[Report]) -> list[bool]:
+        """Write down what became of parts; False for each that is not known (yet), and the receipt was parked.
+
+        The first final state of a part stays. A text is `delivered` when all its parts are.
+        """
+        places = self._read_places(reports)
+        told: list[tuple[Report, Place]] = []
+        known: list[bool] = []
+        for report in reports:
+            place = places.find(report)
+            if place is None:
+                self._tell(told)
+                told = []
+                place = self._tell_of_another(report)
+            elif places.is_first(place):
+                told.append((report, place))
+            if place is not None:
+                places.tell(place)
+            known.append(place is not None)
+        self._tell(told)
+        return known
+
+    def _tell_of_another(self, report: Report) -> Place | None:
+        """As `_tell`, for a receipt whose part is not found at a glance; it is parked when there is none."""
+        place = self._find_place(report)
+        if place is None:
+            self._park(report)
+        elif self._execute(_TELL, (report.state, *place)).rowcount:
+            self.settle(place[0], report.at)
+        return place
+
+    def _tell(self, told: Sequence[tuple[Report, Place]]) -> None:
+        """Write down what became of these parts, and of their texts when all is known."""
+        if told:
+            self._execute_many(_TELL, [(report.state, *place) for report, place in told])
+            self._settle_all([(place[0], report.state, report.at) for report, place in told])
+
+    def _settle_all(self, told: Sequence[tuple[int, str, datetime]]) -> None:
+        """As `settle` after each of these: a text, what became of a part of it, and when that was told."""
+        ends: dict[int, tuple[str, datetime]] = {}
+        for outbox, state, at in told:
+            if ends.get(outbox, ("delivered", at))[0] == "delivered":  # the first bad one stays
+                ends[outbox] = state, at
+        delivered = [outbox for outbox, (state, _) in ends.items() if state == "delivered"]
+        whole = {outbox for (outbox,) in self._execute(_DELIVERED, (dump(delivered),))}
+        self._execute_many(
+            _FINISH,
+            [
+                (state, utc(at), outbox)
+                for outbox, (state, at) in ends.items()
+                if state != "delivered" or outbox in whole
+            ],
+        )
+
+    def settle(self, outbox: int, now: datetime) -> None:
+        """A text whose parts a message centre has all taken is what they are, as soon as that is known."""
+        rows = self._execute("SELECT state FROM segment WHERE outbox=? ORDER BY part", (outbox,)).fetchall()
+        states = [row[0] for row in rows]
+        worst = next((state for state in states if state not in (None, "delivered")), None)
+        if worst or None not in states:
+            self._execute(_FINISH, (worst or "delivered", utc(now), outbox))
+
+    def _read_places(self, reports: Sequence[Report]) -> _Places:
+        """The parts that `reports` may be for, as far as they name a phone and have their likeliest id: most do."""
+        pairs = {(report.keys[0], report.msisdn): None for report in reports if report.msisdn}
+        return _Places(self._execute(_OF_PAIRS, (dump(list(pairs)),)).fetchall())
+
+    def _find_place(self, report: Report) -> Place | None:
         """The part that `report` is for, None when no part is known by its id.
 
         A text to its phone first, of its link rather than of another, not final rather than final, the latest. A
@@ -93,7 +203,7 @@ class Receipts:
                 return best[0], best[1]
         return None
 
-    def park(self, report: Report) -> None:
+    def _park(self, report: Report) -> None:
         """Keep a receipt for a part that is not known yet."""
         self.may_be_parked = True
         receipt = self._execute(
@@ -104,6 +214,12 @@ class Receipts:
             self._execute(
                 "INSERT INTO parked_key (key, msisdn, receipt) VALUES (?, ?, ?)", (key, report.msisdn, receipt)
             )
+
+    def find_parked(self, keys: Iterable[str]) -> frozenset[str]:
+        """Those of `keys` under which a receipt is parked."""
+        if not self.may_be_parked:
+            return frozenset()
+        return frozenset(key for (key,) in self._execute(_PARKED_KEYS, (dump(list(keys)),)))
 
     def take_parked(self, key: str, msisdn: str) -> str | None:
         """The state that a parked receipt told for the part with id `key` to a phone; it is parked no more."""

@@ -45,9 +45,8 @@ def deliver_all(world: World) -> None:
         taken = Taken("main", f"A{text.id}", f"a{text.id}")
         with world.store.transaction():
             world.store.outbox.mark_segment(text.id, 0, 1, taken, world.now)
-            world.store.outbox.mark_receipt(
-                Report(world.now, "main", text.msisdn, (taken.key,), (taken.key,), "delivered")
-            )
+            report = Report(world.now, "main", text.msisdn, (taken.key,), (taken.key,), "delivered")
+            world.store.outbox.receipts.mark([report])
 
 
 def live_through(world: World, phone: str = PHONE) -> int:

@@ -214,11 +214,11 @@ def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Pa
             seen.append(status(world))
             world.store.outbox.mark_segment(1, 1, 2, taken("A2"), NOON)
             seen.append(status(world))
-            assert world.store.outbox.mark_receipt(report("a1"))
+            assert world.store.outbox.receipts.mark([report("a1")]) == [True]
             seen.append(status(world))
-            assert world.store.outbox.mark_receipt(report("a2"))
+            assert world.store.outbox.receipts.mark([report("a2")]) == [True]
             seen.append(status(world))
-            assert world.store.outbox.mark_receipt(report("a2", "failed"))
+            assert world.store.outbox.receipts.mark([report("a2", "failed")]) == [True]
             seen.append(status(world))
 
         assert seen == ["queued", "sending", "sending", "accepted", "accepted", "delivered", "delivered"]
@@ -227,7 +227,7 @@ def test_text_is_accepted_when_every_part_is_and_delivered_likewise(tmp_path: Pa
 def test_receipt_for_an_unknown_text_is_told_apart(tmp_path: Path) -> None:
     """Message centres send receipts for what was never ours."""
     with a_world(tmp_path) as world, world.store.transaction():
-        assert not world.store.outbox.mark_receipt(report("nobody"))
+        assert world.store.outbox.receipts.mark([report("nobody")]) == [False]
 
 
 @pytest.mark.parametrize("early", [(), (0,), (0, 1)])
@@ -244,7 +244,7 @@ def test_texts_taken_together_are_each_what_they_would_be_alone(tmp_path: Path, 
             outbox.claim("main", 10, NOON)
             outbox.receipts.forget_parked(NOON, 1)  # and learns so whether any wait
             for part in early:
-                assert not outbox.mark_receipt(report(f"1{part}"))
+                assert outbox.receipts.mark([report(f"1{part}")]) == [False]
             if together:
                 outbox.mark_whole([(text, PHONE, each) for text, each in parts.items()], NOON)
             else:
@@ -315,11 +315,11 @@ def test_parts_of_an_earlier_sending_count_for_the_next(tmp_path: Path) -> None:
             world.store.outbox.doubt(1, NOON)
         assert [text.taken for text in world.sending()] == [frozenset({0})]
         with world.store.transaction():
-            assert world.store.outbox.mark_receipt(report("a1", "delivered"))
+            assert world.store.outbox.receipts.mark([report("a1", "delivered")]) == [True]
             assert status(world) == "sending"
             world.store.outbox.mark_segment(1, 1, 2, taken("B2"), NOON)
             assert status(world) == "accepted"
-            assert world.store.outbox.mark_receipt(report("b2", "delivered"))
+            assert world.store.outbox.receipts.mark([report("b2", "delivered")]) == [True]
 
         assert status(world) == "delivered"
 

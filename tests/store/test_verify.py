@@ -38,7 +38,9 @@ def world(tmp_path):
         world.reply("R 1 1 2")
         with world.store.transaction():
             world.store.outbox.mark_segment(1, 0, 1, Taken("main", "A1", "a1"), NOON)
-            assert world.store.outbox.mark_receipt(Report(NOON, "main", PHONE, ("a1",), ("a1",), "delivered"))
+            assert world.store.outbox.receipts.mark(
+                [Report(NOON, "main", PHONE, ("a1",), ("a1",), "delivered")]
+            ) == [True]
             assert world.store.outbox.claim("main", 3, NOON)
         assert world.case(WAITING).state == "apply"
         assert world.case(STOPPED).result == "stopped"
