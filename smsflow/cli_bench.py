@@ -34,6 +34,11 @@ __all__ = ["bench"]
     help="Who has a question waits for all who had theirs before, as in life; without it each goes on at once.",
 )
 @click.option(
+    "--receipts",
+    is_flag=True,
+    help="The centre sends the delivery receipts that are asked for, as real ones do; without it none.",
+)
+@click.option(
     "--cases", default=0, show_default=True, type=click.IntRange(0), help="Cases in the store before it begins."
 )
 @click.option(
@@ -66,6 +71,7 @@ def bench(
     window: int,
     offered: float,
     in_turn: bool,  # noqa: FBT001 - click gives flags by name
+    receipts: bool,  # noqa: FBT001 - click gives flags by name
     cases: int,
     births: int,
     versus: tuple[str, ...],
@@ -78,8 +84,10 @@ def bench(
     A turn: a reply comes over SMPP, is understood, moves its conversation and is committed to the disk; then it is
     acknowledged and the next question goes out. The daemon is `smsflow run` on a new store, the message centre a
     process of its own. Mothers of the shipped birth registration answer, in all its languages, every question but
-    the last. With --births the figures are how fast births are taken, and how long those who write wait meanwhile.
-    Exit code 1 when it did not run to its end, or with --at-least was too slow.
+    the last. With --receipts the parts of a question have their receipts just before the reply to it, those of the
+    last one at once, and all are answered before it is over. With --births the figures are how fast births are
+    taken, and how long those who write wait meanwhile. Exit code 1 when it did not run to its end, or with
+    --at-least was too slow.
     """
     from smsflow.bench.players import BenchFailed
     from smsflow.bench.run import Options, run_bench, run_births
@@ -90,11 +98,16 @@ def bench(
         raise click.UsageError("--at-least compares with others: say --versus naive, or kannel")
     if births and versus:
         raise click.UsageError("--births is about smsflow alone: leave --versus out")
+    if births and receipts:
+        raise click.UsageError(
+            "--births greets phones that never reply, and receipts come before a reply: leave --receipts out"
+        )
     options = Options(
         mothers=mothers,
         window=window,
         offered=offered,
         in_turn=in_turn,
+        receipts=receipts,
         cases=cases,
         versus=tuple(dict.fromkeys(versus)),
         as_json=as_json,

@@ -9,6 +9,11 @@ to do comes as one line of JSON on standard input; what has happened goes as lin
     {"turns": …}        everything is answered, in figures; see `Result`. Bound until it is killed
 
 With `until_told` a line on standard input ends it, and the next line lets those go on who have something to answer.
+
+With `receipts` each part that asks for a delivery receipt has one. It comes before the reply of who has read the
+text: those of a question just before the answer to it, in the same write, so that a part is never told of before
+the submit_sm_resp that brings its id; those of a text that is not answered any more, and of the first questions
+before the load begins, as soon as the whole text has come.
 """
 
 from __future__ import annotations
@@ -18,10 +23,10 @@ import select
 import socket
 import struct
 import sys
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from time import perf_counter, process_time
+from time import perf_counter, process_time, strftime
 from typing import Any
 
 __all__ = ["Load", "Result", "main", "phone_of"]
@@ -32,6 +37,8 @@ _RESPONSE = 0x80000000
 _STALLED_S = 20.0  # without anything new: somebody has forgotten a mother
 _BIND_S = 7200.0  # for the first connection: many cases are filled in before it
 _RECEIVE_OCTETS = 1 << 18
+_RECEIPT = b"id:%b sub:001 dlvrd:001 submit date:%b done date:%b stat:DELIVRD err:000 text:%b"
+_QUOTED = 20  # octets of a GSM text that its receipt quotes; none of one in UCS-2, for the receipt is GSM
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,8 @@ class Load:
 
     `window` mothers at most wait for their next question at a time; with `offered` (turns a second, 0 for as fast
     as it goes) replies go out at that rate whatever comes back. `in_turn`: who has a question waits for all who had
-    theirs before; else each goes on at once, to the end. `system_id` of the bind is not looked at.
+    theirs before; else each goes on at once, to the end. `system_id` of the bind is not looked at. `receipts`: the
+    parts of those who play have the delivery receipts that they ask for.
     """
 
     number: str
@@ -49,6 +57,7 @@ class Load:
     window: int
     offered: float = 0.0
     in_turn: bool = False
+    receipts: bool = False
     until_told: bool = False
 
 
@@ -56,7 +65,8 @@ class Load:
 class Result:
     """What was seen on the wire. Times in seconds, `latency_*` from a reply to its whole next question.
 
-    `parts` went to those who play, `others` to phones that do not.
+    `parts` went to those who play, `others` to phones that do not. `receipts` are those that were sent and answered
+    meanwhile; None where the load has none.
     `core` is the share of one core that this process has used meanwhile: below 1 it was not the limit.
     """
 
@@ -64,6 +74,7 @@ class Result:
     seconds: float
     parts: int
     others: int
+    receipts: int | None
     refused: int
     latency_p50: float
     latency_p99: float
@@ -109,22 +120,22 @@ class _Centre:
         self._ready: deque[int] = deque()  # mothers with a question that is not answered yet
         self._scripts = [[_tail(reply, load.number) for reply in script] for script in load.scripts]
         self._head = b"\0\1\1"
+        self._receipts: defaultdict[int, list[bytes]] = defaultdict(list)  # of her question, not sent yet
+        self._now = b""  # as receipts have it: YYMMDDhhmm
         self.greeted = 0
         self.playing = False
         self.unanswered = 0
-        self.turns = self.parts = self.others = self.refused = 0
+        self.turns = self.parts = self.others = self.receipts = self.refused = 0
         self.latencies: list[float] = []
 
     # --- what goes out ------------------------------------------------------------------------------
 
     def write(self, mother: int, at: float) -> None:
         """Let a mother answer her question; she began to at `at`."""
+        self._send_receipts(mother)
         tail = self._scripts[mother % len(self._scripts)][self._step[mother]]
-        body = self._head + phone_of(mother).encode() + tail
-        self._sequence += 1
-        self._out += _HEADER.pack(16 + len(body), _DELIVER_SM, 0, self._sequence) + body
+        self._deliver(self._head + phone_of(mother).encode() + tail)
         self._sent_at[mother] = at
-        self.unanswered += 1
 
     def write_next(self, at: float) -> bool:
         """Let the next mother write who has something to answer; False when there is none."""
@@ -132,6 +143,17 @@ class _Centre:
             return False
         self.write(self._ready.popleft(), at)
         return True
+
+    def _send_receipts(self, mother: int) -> None:
+        bodies = self._receipts.pop(mother, ())
+        for body in bodies:
+            self._deliver(body)
+        self.receipts += len(bodies)
+
+    def _deliver(self, body: bytes) -> None:
+        self._sequence += 1
+        self._out += _HEADER.pack(16 + len(body), _DELIVER_SM, 0, self._sequence) + body
+        self.unanswered += 1
 
     # --- what comes in ------------------------------------------------------------------------------
 
@@ -152,6 +174,8 @@ class _Centre:
 
     def _take(self, octets: bytes) -> None:
         now, start, end = perf_counter(), 0, len(octets)
+        if self._load.receipts:
+            self._now = strftime("%y%m%d%H%M").encode()
         while end - start >= 16:
             length, command, status, sequence = _HEADER.unpack_from(octets, start)
             if end - start < length:
@@ -182,21 +206,30 @@ class _Centre:
             self.others += 1
             return
         self.parts += 1
-        if octets[end + 1] & 0x40:  # esm_class: a header before the text, 05 00 03 and reference, total, number
-            text = octets.index(b"\0", octets.index(b"\0", end + 4) + 1) + 6
-            if octets[text + 4] != octets[text + 5]:
-                return
-        self._go_on(_mother_of(octets[phone:end]), now)
+        mother = _mother_of(octets[phone:end])
+        text = octets.index(b"\0", octets.index(b"\0", end + 4) + 1) + 6
+        has_header = octets[end + 1] & 0x40  # esm_class: before the text 05 00 03 and reference, total, number
+        if self._load.receipts and octets[text - 5] & 0x03 == 0x01:  # registered_delivery (§5.2.17)
+            addresses = octets[phone - 2 : end + 1] + octets[source - 2 : phone - 2]  # turned round
+            first = text + 6 if has_header else text
+            quoted = b"" if octets[text - 3] else octets[first : text + octets[text - 1]]
+            self._receipts[mother].append(_receipt(addresses, message_id[:-1], self._now, quoted))
+        if has_header and octets[text + 4] != octets[text + 5]:
+            return
+        self._go_on(mother, now)
 
     def _go_on(self, mother: int, now: float) -> None:
         self._step[mother] += 1
         if not self.playing:
             self.greeted += 1
             self._ready.append(mother)
+            self._send_receipts(mother)
             return
         self.turns += 1
         self.latencies.append(now - self._sent_at[mother])
         more = self._step[mother] < len(self._scripts[mother % len(self._scripts)])
+        if not more:
+            self._send_receipts(mother)
         if self._load.offered:
             if more:
                 self._ready.append(mother)
@@ -214,11 +247,17 @@ def _tail(reply: str, number: str) -> bytes:
     return b"\0\0\0" + number.encode() + b"\0\0\0\0\0\0\0\0" + bytes((coding, 0, len(text))) + text
 
 
+def _receipt(addresses: bytes, message_id: bytes, at: bytes, quoted: bytes) -> bytes:
+    """The deliver_sm (§4.6.1) that tells that a part has reached its phone, its text as in Appendix B."""
+    text = _RECEIPT % (message_id, at, at, quoted[:_QUOTED])
+    return b"\0" + addresses + b"\4\0\0\0\0\0\0\0\0" + bytes((len(text),)) + text
+
+
 def _measure(centre: _Centre, load: Load) -> Result:
     """Let mothers write until everything is answered, or until we are told, and look on."""
     total = sum(len(load.scripts[mother % len(load.scripts)]) for mother in range(load.mothers))
     centre.playing = True
-    centre.turns = centre.parts = centre.others = 0
+    centre.turns = centre.parts = centre.others = centre.receipts = 0
     centre.latencies.clear()
     began, used = perf_counter(), process_time()
     written, heard, heard_at = 0, 0, began
@@ -239,7 +278,10 @@ def _measure(centre: _Centre, load: Load) -> Result:
         if centre.turns + centre.unanswered != heard:
             heard, heard_at = centre.turns + centre.unanswered, perf_counter()
         elif perf_counter() - heard_at > _STALLED_S and (told or centre.turns < written):
-            raise _Stalled(f"{centre.turns} of {total} turns, then nothing for {_STALLED_S:.0f} s")
+            raise _Stalled(
+                f"{centre.turns} of {total} turns, then nothing for {_STALLED_S:.0f} s;"
+                f" {centre.unanswered} deliver_sm are not answered"
+            )
     seconds, used_s = perf_counter() - began, process_time() - used
     times = sorted(centre.latencies)
     if not times:
@@ -249,6 +291,7 @@ def _measure(centre: _Centre, load: Load) -> Result:
         seconds=seconds,
         parts=centre.parts,
         others=centre.others,
+        receipts=centre.receipts if load.receipts else None,
         refused=centre.refused,
         latency_p50=_at(times, 0.5),
         latency_p99=_at(times, 0.99),
@@ -266,14 +309,17 @@ def _tell(facts: dict[str, Any]) -> None:
 
 
 def _await_greetings(centre: _Centre, mothers: int) -> None:
-    """Take texts until every mother has her first question."""
-    heard, heard_at = 0, perf_counter()
-    while centre.greeted < mothers:
+    """Take texts until every mother has her first question, and the receipts of these are answered."""
+    heard, heard_at = (0, 0), perf_counter()
+    while centre.greeted < mothers or centre.unanswered:
         centre.exchange(1.0)
-        if centre.greeted != heard:
-            heard, heard_at = centre.greeted, perf_counter()
-        elif heard and perf_counter() - heard_at > _STALLED_S:
-            raise _Stalled(f"{heard} of {mothers} mothers were greeted, then nobody")
+        if (centre.greeted, centre.unanswered) != heard:
+            heard, heard_at = (centre.greeted, centre.unanswered), perf_counter()
+        elif heard[0] and perf_counter() - heard_at > _STALLED_S:
+            raise _Stalled(
+                f"{centre.greeted} of {mothers} mothers were greeted, then nobody;"
+                f" {centre.unanswered} receipts are not answered"
+            )
 
 
 def _await_line(centre: _Centre) -> None:

@@ -34,6 +34,7 @@ class Plan:
     parts: tuple[Part, ...]
     born_at: datetime
     in_turn: bool = False
+    receipts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Figures:
     """What one player did. Times in milliseconds, from a reply to its whole next question; sizes in MiB.
 
     `cpu_us` is the time of its processes for one turn, `cores` how many cores they have used; `centre_core` the
-    share of a core that the load used. `commits` is None where nobody counts them.
+    share of a core that the load used. `commits` is None where nobody counts them, `receipts_per_turn` where the
+    load has no receipts; it is 0 for a player that asks for none.
     """
 
     player: str
@@ -52,6 +54,7 @@ class Figures:
     p99_ms: float
     max_ms: float
     parts_per_turn: float
+    receipts_per_turn: float | None
     commits: int | None
     turns_per_commit: float | None
     cpu_us: float
@@ -96,11 +99,12 @@ def scene_of(plan: Plan, folder: Path, centre: Centre, tell: Callable[[str], Non
 
 def _figures(player: Player, result: dict[str, Any], used_s: float, counts: dict[str, float]) -> Figures:
     turns, seconds = result["turns"], result["seconds"]
+    receipts = result["receipts"]
     answered, commits = counts.get("answered", turns), counts.get("commits")
     if answered != turns or result["refused"]:
         raise BenchFailed(
             f"{player.name}: {turns} replies led to a text, but {answered:.0f} were answers and"
-            f" {result['refused']} were refused; it says in {player.log}"
+            f" {result['refused']} deliver_sm were refused; it says in {player.log}"
         )
     return Figures(
         player=player.name,
@@ -111,6 +115,7 @@ def _figures(player: Player, result: dict[str, Any], used_s: float, counts: dict
         p99_ms=round(result["latency_p99"] * 1000, 3),
         max_ms=round(result["latency_max"] * 1000, 3),
         parts_per_turn=round(result["parts"] / turns, 2),
+        receipts_per_turn=None if receipts is None else round(receipts / turns, 2),
         commits=None if commits is None else int(commits),
         turns_per_commit=round(turns / commits, 1) if commits else None,
         cpu_us=round(used_s / turns * 1e6, 1),
@@ -164,6 +169,7 @@ def open_centre(plan: Plan, *, until_told: bool = False) -> Iterator[Centre]:
                 "window": plan.window,
                 "offered": plan.offered,
                 "in_turn": plan.in_turn,
+                "receipts": plan.receipts,
                 "until_told": until_told,
             }
             centre.write(json.dumps(load))

@@ -46,6 +46,7 @@ class Options:
     as_json: bool
     folder: Path | None = None
     in_turn: bool = False
+    receipts: bool = False
     at_least: float = 0.0  # times the turns of each rival
     births: int = 0
 
@@ -97,6 +98,7 @@ def _plan(options: Options) -> Plan:
         window=options.window,
         offered=options.offered,
         in_turn=options.in_turn,
+        receipts=options.receipts,
         cases=options.cases,
         parts=rehearse(dialog, born_at),
         born_at=born_at,
@@ -158,6 +160,7 @@ def _load(options: Options) -> dict[str, Any]:
         "window": options.window,
         "offered": options.offered,
         "in_turn": options.in_turn,
+        "receipts": options.receipts,
         "cases": options.cases,
     }
 
@@ -176,6 +179,7 @@ def _print(
 ) -> None:
     load = f"{options.offered:g} turns/s offered" if options.offered else f"window {options.window}"
     load += ", in turn" if options.in_turn else ""
+    load += ", with receipts" if options.receipts else ""
     console.print(
         f"{options.mothers} mothers, {load}, {options.cases} cases in the store before; {_in_words(machine)}"
     )
@@ -193,9 +197,10 @@ def _print(
 
 
 def _lines(figures: Figures) -> Iterator[str]:
+    receipts = "" if figures.receipts_per_turn is None else f", {figures.receipts_per_turn} receipts a turn"
     yield (
         f"{figures.player}: {figures.turns_per_s:,.0f} turns/s ({figures.turns} turns in {figures.seconds:.2f} s,"
-        f" {figures.parts_per_turn} submit_sm a turn)"
+        f" {figures.parts_per_turn} submit_sm a turn{receipts})"
     )
     yield (
         f"  reply to next question: p50 {figures.p50_ms:.1f} ms, p99 {figures.p99_ms:.1f} ms,"
