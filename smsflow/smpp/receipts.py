@@ -11,9 +11,8 @@ spellings as there are vendors) is read for what the parameters leave out.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from smsflow.core.encoding import Alphabet, decode_received, is_gsm_coding
 from smsflow.smpp.codec import DeliverSm, Tag, find_tlv
@@ -45,8 +44,7 @@ class Ids(Enum):
     DECIMAL_HEX = "decimal-hex"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a receipt says. Ids are as they came, and empty if there are none; `error` is the network's code.
 
     `other_id` is the id in the text where it differs from that in the parameters: some centres write one in

@@ -12,10 +12,9 @@ a receipt may be delivered again, and for a week where none has come (`stop_wait
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from smsflow.store.rows import dump, utc
 from smsflow.store.statements import Statements
@@ -45,8 +44,7 @@ _PARKED_KEYS = "SELECT key FROM parked_key WHERE key IN (SELECT value FROM json_
 _IS_KEY = "key = ? AND key <> ''"  # the second says to SQLite that an index without empty keys will do
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """A receipt for one part. `state` is final: `delivered`, `failed` or `expired`.
 
     `keys` are all forms of its id, the likelier first; `own_keys` those of which the link is sure, without a guess
