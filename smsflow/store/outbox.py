@@ -263,7 +263,7 @@ class Outbox:
         """Message centres took these texts: as `mark_taken` for each, when it is all of its parts."""
         parked = self.receipts.find_parked(taken.key for _, _, parts in texts for _, taken in parts)
         if parked:
-            texts, told = _part(texts, lambda text: any(taken.key in parked for _, taken in text[2]))
+            texts, told = _split(texts, lambda text: any(taken.key in parked for _, taken in text[2]))
             for outbox, msisdn, parts in told:
                 self.mark_taken(outbox, msisdn, len(parts), parts, now)
         self._execute_many(
@@ -424,9 +424,9 @@ class Outbox:
         )
 
 
-def _part(texts: Sequence[Whole], holds: Callable[[Whole], bool]) -> tuple[list[Whole], list[Whole]]:
+def _split(texts: Sequence[Whole], holds: Callable[[Whole], bool]) -> tuple[list[Whole], list[Whole]]:
     """`texts` for which it does not hold, and those for which it does."""
-    parted: tuple[list[Whole], list[Whole]] = ([], [])
+    split: tuple[list[Whole], list[Whole]] = ([], [])
     for text in texts:
-        parted[holds(text)].append(text)
-    return parted
+        split[holds(text)].append(text)
+    return split

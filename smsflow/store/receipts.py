@@ -89,7 +89,7 @@ class _Places:
 
 
 class Receipts:
-    """Finds the parts that receipts are for, and keeps the receipts that came too early."""
+    """Writes down what receipts tell of the parts that they are for, and keeps those that came too early."""
 
     def __init__(self, statements: Statements) -> None:
         self._execute = statements.execute

@@ -1,4 +1,4 @@
-"""The write side: the one connection that writes, and every statement that it runs.
+"""The write side: the one connection that writes, its transactions, and all that is written in them, part by part.
 
 SQLite in WAL mode with `synchronous=FULL`: what `transaction` has left is on the disk. A lock beside the file
 keeps a second daemon away. Nothing here decides anything: what to write comes from the core as values.
